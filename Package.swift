@@ -1,0 +1,54 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.treatAllWarnings(as: .error), .swiftLanguageMode(.v6)]
+
+/// A library target of this package: one folder of `Sources/`, one job.
+func layer(_ name: String, on dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(of name: String, with more: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.init(stringLiteral: name)] + more, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "ckbackup",
+  products: [.executable(name: "ckbackup", targets: ["ckbackup"])],
+  targets: [
+    .systemLibrary(
+      name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .target(name: "CPlatform"),
+    .target(name: "CDigests"),
+    .target(name: "CToml", cxxSettings: [.define("TOML_EXCEPTIONS", to: "0")]),
+
+    layer("Platform", on: ["CPlatform"]),
+    layer("Digests", on: ["Platform", "CDigests", "COpenSSL"]),
+    layer("HTTP", on: ["Platform", "CCurl"]),
+    layer("ObjectStore", on: ["Platform", "Digests", "HTTP", "CExpat"]),
+    layer("Checkpoints", on: ["Platform"]),
+    layer("Repository", on: ["Platform", "Digests", "ObjectStore", "CZlib"]),
+    layer("Engine", on: ["Platform", "Digests", "ObjectStore", "Repository", "Checkpoints"]),
+    layer(
+      "Commands",
+      on: ["Platform", "Digests", "HTTP", "ObjectStore", "Repository", "Checkpoints", "Engine", "CToml"]
+    ),
+    .executableTarget(name: "ckbackup", dependencies: ["Commands"], swiftSettings: strict),
+
+    tests(of: "Platform"),
+    tests(of: "Digests", with: ["Platform"]),
+    tests(of: "HTTP", with: ["Platform"]),
+    tests(of: "ObjectStore", with: ["Platform", "Digests", "HTTP"]),
+    tests(of: "Checkpoints", with: ["Platform"]),
+    tests(of: "Repository", with: ["Platform", "Digests", "ObjectStore"]),
+    tests(
+      of: "Engine", with: ["Platform", "Digests", "ObjectStore", "Repository", "Checkpoints"]),
+    tests(of: "Commands", with: ["Engine", "Repository", "ObjectStore"]),
+  ],
+  cLanguageStandard: .c11,
+  cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,130 @@
+import Platform
+
+/// What a store keeps objects in: an S3 bucket's prefix, a directory, or memory.
+///
+/// The contract that every store holds and that the callers rely on:
+/// - Keys are relative, `/`-separated, never empty, without empty, `.` or `..` components, each at most 255 bytes.
+/// - `put` and `complete` are atomic: a reader sees the whole new object or what was there before. They replace.
+/// - After `put` or `complete` returned, the object is durable and is seen by `get`, `head` and `list`.
+/// - Every call may be repeated with the same arguments after a failure; `delete` of what is missing succeeds.
+/// - A read gives exactly the bytes that were asked for or throws; it never gives fewer.
+/// - `list` gives every object under the prefix or throws; it never gives a part of them.
+/// - Errors are `StoreError`, or `CancellationError` where the task was cancelled.
+public protocol ObjectStore: Sendable {
+  /// The store as a user names it, for example `s3://bucket/prefix`. It holds no secret.
+  var name: String { get }
+
+  /// Stores a whole object and gives its ETag as the store answered it (without quotes), or nil where there is none.
+  @discardableResult
+  func put(_ key: String, _ payload: Payload) async throws -> String?
+
+  /// A whole small object. Throws `.missing` where there is none, `.tooLarge` where it has more than `limit` bytes.
+  func get(_ key: String, limit: Int) async throws -> [UInt8]
+
+  /// Reads `target.count` bytes that begin `offset` bytes into the object. Throws `.missing`, or `.short` where the object ends earlier.
+  ///
+  /// `target` lies in a buffer that the caller filled into nothing yet and keeps alive until the call returns.
+  func read(_ key: String, at offset: Int, into target: WritableSlice) async throws
+
+  /// Size, ETag and time of an object, or nil where there is none.
+  func head(_ key: String) async throws -> ObjectInfo?
+
+  /// All objects whose keys begin with `prefix` (any string, `/`-ended or not), ordered by key bytewise, with the store's own time at the first answer.
+  func list(_ prefix: String) async throws -> Listing
+
+  /// Removes objects. Throws `.partial` with the keys that could not be removed and why.
+  func delete(_ keys: [String]) async throws
+
+  /// Begins an object that is sent in parts.
+  func beginMultipart(_ key: String) async throws -> MultipartUpload
+
+  /// Sends part `number` (from 1), whose first byte is byte `offset` of the object. Sending a number again replaces it.
+  func uploadPart(_ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8])
+    async throws -> PartReceipt
+
+  /// Joins the parts to the object, in the order of their numbers, and gives its ETag as the store answered it.
+  @discardableResult
+  func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String?
+
+  /// Ends an upload and frees its parts. An upload that is not there any more is no error.
+  func abort(_ upload: MultipartUpload) async throws
+
+  /// Uploads under `prefix` that were begun and neither completed nor aborted; empty where the store cannot tell.
+  func listUploads(_ prefix: String) async throws -> [PendingUpload]
+}
+
+/// What a listing or a HEAD tells of an object.
+public struct ObjectInfo: Equatable, Sendable {
+  /// The object's key below the store's prefix.
+  public let key: String
+  /// Its size in bytes.
+  public let size: Int
+  /// Its ETag without quotes, or nil where the store has none.
+  public let etag: String?
+  /// When it was last written, by the store's clock.
+  public let modified: Timestamp
+
+  /// An object as a store describes it.
+  public init(key: String, size: Int, etag: String?, modified: Timestamp) {
+    self.key = key
+    self.size = size
+    self.etag = etag
+    self.modified = modified
+  }
+}
+
+/// A complete listing and the store's own time when it began.
+public struct Listing: Sendable {
+  /// The objects, ordered by key bytewise.
+  public let objects: [ObjectInfo]
+  /// The store's clock at the first answer; ages are measured against it, never against this machine's clock.
+  public let now: Timestamp
+
+  /// A listing taken at the store's time `now`.
+  public init(objects: [ObjectInfo], now: Timestamp) {
+    self.objects = objects
+    self.now = now
+  }
+}
+
+/// An object on its way: the store's name for an upload that was begun.
+public struct MultipartUpload: Hashable, Codable, Sendable {
+  /// The key that the object will have.
+  public let key: String
+  /// The store's id of the upload.
+  public let id: String
+
+  /// An upload by its key and id.
+  public init(key: String, id: String) {
+    self.key = key
+    self.id = id
+  }
+}
+
+/// A part that the store has taken.
+public struct PartReceipt: Equatable, Sendable {
+  /// The part's number, from 1.
+  public let number: Int
+  /// What the store answered as the part's ETag; it goes back to it in `complete`.
+  public let etag: String
+
+  /// A part by its number and the ETag that the store gave it.
+  public init(number: Int, etag: String) {
+    self.number = number
+    self.etag = etag
+  }
+}
+
+/// An upload that nobody finished, and when it began by the store's clock.
+public struct PendingUpload: Equatable, Sendable {
+  /// The upload.
+  public let upload: MultipartUpload
+  /// When it was begun.
+  public let started: Timestamp
+
+  /// A pending upload as a store lists it.
+  public init(upload: MultipartUpload, started: Timestamp) {
+    self.upload = upload
+    self.started = started
+  }
+}
