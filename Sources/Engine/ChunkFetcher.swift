@@ -1,0 +1,142 @@
+import Digests
+import ObjectStore
+import Platform
+import Repository
+
+/// A chunk that is wanted from a pack.
+struct WantedChunk: Sendable {
+  let id: ChunkID
+  /// Where in the pack it begins, in bytes.
+  let offset: Int
+  let length: Int
+}
+
+/// A run of bytes of one pack, fetched by one request, and the chunks in it.
+struct FetchRange: Sendable {
+  let pack: String
+  let offset: Int
+  var length: Int
+  var chunks: [WantedChunk]
+
+  /// Puts neighbouring chunks of a pack together into ranges of at most `limit` bytes.
+  static func ranges(of chunks: [WantedChunk], in pack: String, limit: Int) -> [FetchRange] {
+    var ranges: [FetchRange] = []
+    for chunk in chunks.sorted(by: { $0.offset < $1.offset }) {
+      if let last = ranges.last, chunk.offset == last.offset + last.length, last.length + chunk.length <= limit {
+        ranges[ranges.count - 1].length += chunk.length
+        ranges[ranges.count - 1].chunks.append(chunk)
+      } else {
+        ranges.append(FetchRange(pack: pack, offset: chunk.offset, length: chunk.length, chunks: [chunk]))
+      }
+    }
+    return ranges
+  }
+}
+
+/// Fetches chunks from packs, holds each to its digest, and hands on only what is right.
+struct ChunkFetcher: Sendable {
+  let store: any ObjectStore
+  let resources: Resources
+  let progress: Progress
+
+  /// What could not be had of a pack.
+  struct Loss: Sendable {
+    let pack: String
+    let kind: Damage.Kind
+    let chunks: [WantedChunk]
+  }
+
+  /// Fetches all ranges, several at once, and gives what is lost or damaged; it goes on after each loss.
+  ///
+  /// - Parameter deliver: called on a blocking thread for each chunk that matches its digest.
+  /// - Throws: what `deliver` throws, and any store error that does not mean damage.
+  func fetch(
+    _ ranges: [FetchRange], deliver: @escaping @Sendable (WantedChunk, String, Slice) throws -> Void
+  ) async throws -> [Loss] {
+    // Two ranges go together, since two SHA-256 chains side by side take hardly longer than one.
+    let pairs = stride(from: 0, to: ranges.count, by: 2).map { Array(ranges[$0..<min($0 + 2, ranges.count)]) }
+    let workers = max(1, min(resources.connections, resources.buffers.count - 2) / 2)
+    return try await concurrently(pairs, limit: workers) { pair in
+      var losses: [Loss] = []
+      var read: [(range: FetchRange, bytes: Slice)] = []
+      for (range, result) in try await load(pair) {
+        switch result {
+        case .success(let bytes): read.append((range, bytes))
+        case .failure(let kind): losses.append(Loss(pack: range.pack, kind: kind.kind, chunks: range.chunks))
+        }
+      }
+      let settled = read
+      for (range, failed) in try await resources.disk.run({ try check(settled, deliver) }) {
+        losses += try await again(failed, of: range, deliver)
+      }
+      return losses
+    }.flatMap { $0 }
+  }
+
+  private struct LossKind: Error { let kind: Damage.Kind }
+
+  private func load(_ ranges: [FetchRange]) async throws -> [(FetchRange, Result<Slice, LossKind>)] {
+    try await concurrently(ranges, limit: ranges.count) { range in
+      let buffer = try await resources.buffers.take()
+      do {
+        try await store.read(range.pack, at: range.offset, into: WritableSlice(buffer, 0..<range.length))
+      } catch StoreError.missing {
+        return (range, .failure(LossKind(kind: .missing)))
+      } catch StoreError.short(_, let expected, let received) {
+        let found = range.offset + received
+        return (range, .failure(LossKind(kind: .wrongSize(expected: range.offset + expected, found: found))))
+      }
+      progress.add(transferred: range.length)
+      return (range, .success(buffer.slice(0..<range.length)))
+    }
+  }
+
+  /// Hands on the chunks that match; gives those that do not.
+  private func check(
+    _ read: [(range: FetchRange, bytes: Slice)], _ deliver: (WantedChunk, String, Slice) throws -> Void
+  ) throws -> [(FetchRange, [WantedChunk])] {
+    var payloads: [Payload] = []
+    for (range, bytes) in read {
+      for chunk in range.chunks {
+        var payload = Payload()
+        payload.append(bytes.sub(chunk.offset - range.offset..<chunk.offset - range.offset + chunk.length))
+        payloads.append(payload)
+      }
+    }
+    var digests = SHA256.hash(payloads).makeIterator()
+    var failed: [(FetchRange, [WantedChunk])] = []
+    for (range, bytes) in read {
+      var wrong: [WantedChunk] = []
+      for chunk in range.chunks {
+        guard let digest = digests.next(), ChunkID(digest) == chunk.id else {
+          wrong.append(chunk)
+          continue
+        }
+        let start = chunk.offset - range.offset
+        try deliver(chunk, range.pack, bytes.sub(start..<start + chunk.length))
+        progress.add(done: chunk.length)
+      }
+      if !wrong.isEmpty { failed.append((range, wrong)) }
+    }
+    return failed
+  }
+
+  /// Fetches chunks that did not match once more, one by one: the fault may have been on the way.
+  private func again(
+    _ chunks: [WantedChunk], of range: FetchRange, _ deliver: @escaping @Sendable (WantedChunk, String, Slice) throws -> Void
+  ) async throws -> [Loss] {
+    var lost: [WantedChunk] = []
+    for chunk in chunks {
+      let single = FetchRange(pack: range.pack, offset: chunk.offset, length: chunk.length, chunks: [chunk])
+      for (range, result) in try await load([single]) {
+        guard case .success(let bytes) = result else {
+          lost.append(chunk)
+          continue
+        }
+        let wrong = try await resources.disk.run { try check([(range, bytes)], deliver) }
+        if !wrong.isEmpty { lost.append(chunk) }
+      }
+    }
+    return lost.isEmpty ? [] : [Loss(pack: range.pack, kind: .wrongContent, chunks: lost)]
+  }
+}

@@ -1,0 +1,38 @@
+import Platform
+import Repository
+
+/// Why a command could not do what it was asked, as data.
+public enum EngineError: Error, Sendable {
+  /// The checkpoint has defects, each as one sentence.
+  case incomplete(path: String, defects: [String])
+  /// Entries were skipped and `--strict` was given.
+  case skipped(path: String, entries: [String])
+  /// A file was written to while it was read.
+  case changedWhileRead(path: String)
+  /// A file or directory disappeared while it was read: rotated away.
+  case vanished(path: String)
+  /// There is no regular file at the path.
+  case nothingToPush(path: String)
+  /// A run's name cannot be stored.
+  case badRun(String)
+  /// An address that names no snapshot; `hint` says what there is.
+  case notFound(address: String, hint: String)
+  /// An address that names several.
+  case ambiguous(address: String, ids: [String])
+  /// A text that is no address.
+  case badAddress(String)
+  /// The repository lacks or has damaged what is needed.
+  case damaged([Damage])
+  /// Something stands at the target.
+  case targetExists(path: String)
+  /// Another restore works on the same target.
+  case targetBusy(path: String)
+  /// The target's file system is too full; both in bytes.
+  case noRoom(path: String, needed: Int, free: Int)
+  /// A selection that leaves nothing to restore.
+  case nothingSelected
+  /// Prunes kept condemning what a push was using.
+  case keptCondemned
+  /// A deletion was refused since what is there is not known for sure.
+  case unsafeToDelete(reason: String)
+}

@@ -1,0 +1,120 @@
+import CPlatform
+import Glibc
+import Platform
+import Repository
+import Synchronization
+
+/// Where a chunk goes: a file of the snapshot and an offset in it.
+struct Destination: Sendable {
+  /// Index into the manifest's files.
+  let file: Int
+  /// In bytes.
+  let offset: Int
+}
+
+/// Writes verified chunks into the files that a restore builds.
+///
+/// Large aligned runs go past the page cache (O_DIRECT), which costs half the processor time and leaves the cache to others;
+/// where the file system refuses that, everything goes through it.
+final class FileWriter: Sendable {
+  private let root: DirectoryHandle
+  private let files: [Manifest.FileEntry]
+  private let direct: Atomic<Bool>
+  private static let alignment = 4096
+  private static let leastDirect = 1 << 20
+
+  init(root: DirectoryHandle, files: [Manifest.FileEntry]) {
+    self.root = root
+    self.files = files
+    direct = Atomic(true)
+  }
+
+  /// Makes every file with its full size, as one hole, readable by its owner alone. A file of that size that is there already
+  /// stays.
+  func createFiles(_ indices: [Int]) throws {
+    for index in indices {
+      let file = files[index]
+      let handle = try root.file(file.path, flags: O_WRONLY | O_CREAT, mode: 0o600, createParents: true)
+      if Int(try handle.status().st_size) != file.size {
+        guard ftruncate(handle.descriptor, off_t(file.size)) == 0 else { throw SystemError.last("truncate", handle.path) }
+      }
+    }
+  }
+
+  /// Writes a chunk to one of its places, leaving out the holes. Bytes of a hole that are not zero are written all the same.
+  func write(_ chunk: Slice, to destination: Destination) throws {
+    let file = files[destination.file]
+    let whole = destination.offset..<destination.offset + chunk.count
+    for run in file.split(whole) {
+      let part = chunk.sub(run.range.lowerBound - whole.lowerBound..<run.range.upperBound - whole.lowerBound)
+      if run.isHole, part.withBytes({ $0.allSatisfy { $0 == 0 } }) { continue }
+      try write(part, file, run.range.lowerBound)
+    }
+  }
+
+  private func write(_ bytes: Slice, _ file: Manifest.FileEntry, _ offset: Int) throws {
+    try bytes.withBytes { memory in
+      var done = 0
+      let address = UInt(bitPattern: memory.baseAddress)
+      if direct.load(ordering: .relaxed), memory.count >= Self.leastDirect, offset % Self.alignment == 0,
+        address % UInt(Self.alignment) == 0
+      {
+        done = try writeDirect(memory, file, offset)
+      }
+      if done < memory.count {
+        let handle = try root.file(file.path, flags: O_WRONLY)
+        try handle.write(UnsafeRawBufferPointer(rebasing: memory[done...]), at: offset + done)
+      }
+    }
+  }
+
+  /// Writes the aligned part past the page cache; gives the number of bytes, 0 where the file system refuses.
+  private func writeDirect(_ memory: UnsafeRawBufferPointer, _ file: Manifest.FileEntry, _ offset: Int) throws -> Int {
+    let count = memory.count / Self.alignment * Self.alignment
+    do {
+      let handle = try root.file(file.path, flags: O_WRONLY | ck_o_direct())
+      try handle.write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset)
+      return count
+    } catch let error where error.code == EINVAL || error.code == EOPNOTSUPP {
+      direct.store(false, ordering: .relaxed)
+      return 0
+    }
+  }
+
+  /// Gives the files their modes and times and makes them durable. Many files are synced by one call.
+  func finish(_ indices: [Int]) throws {
+    let together = indices.count > 256
+    for index in indices {
+      let file = files[index]
+      let handle = try root.file(file.path, flags: O_WRONLY)
+      guard fchmod(handle.descriptor, mode_t(file.attributes.mode)) == 0 else { throw SystemError.last("chmod", handle.path) }
+      if !together {
+        try handle.sync()
+        handle.forget(0..<file.size)
+      }
+      try root.setModified(file.path, nanoseconds: file.attributes.mtime)
+    }
+    if together, syncfs(root.descriptor) != 0 { throw SystemError.last("syncfs", root.path) }
+  }
+}
+
+extension Manifest.FileEntry {
+  /// A run of the file, cut where holes begin and end.
+  fileprivate func split(_ run: Range<Int>) -> [(range: Range<Int>, isHole: Bool)] {
+    var parts: [(range: Range<Int>, isHole: Bool)] = []
+    var position = run.lowerBound
+    for hole in holes where hole.overlaps(run) {
+      let part = hole.clamped(to: run)
+      if part.lowerBound > position { parts.append((position..<part.lowerBound, false)) }
+      parts.append((part, true))
+      position = part.upperBound
+    }
+    if position < run.upperBound { parts.append((position..<run.upperBound, false)) }
+    return parts
+  }
+
+  /// Whether a run of the file lies in one hole.
+  func isHole(_ run: Range<Int>) -> Bool {
+    holes.contains { $0.lowerBound <= run.lowerBound && run.upperBound <= $0.upperBound }
+  }
+}

@@ -1,0 +1,216 @@
+import ObjectStore
+import Platform
+import Repository
+
+/// Removes snapshots by policy, and in a later run the objects that nothing needs any more.
+///
+/// No lock is taken. Phase one deletes markers and writes down what became unused; phase two, once that is older than the grace
+/// period, looks again and deletes what still is. A push looks at what is written down before it commits.
+public struct Prune: Sendable {
+  /// What a prune found, did or would do.
+  public struct Report: Sendable {
+    /// What was decided on each snapshot, by run and step.
+    public var decisions: [RetentionPolicy.Decision] = []
+    /// Objects that nothing needs now and that a prune will remove when the grace period is over.
+    public var condemnedObjects = 0
+    /// Their bytes.
+    public var condemnedBytes = 0
+    /// Objects that were removed for good.
+    public var deletedObjects = 0
+    /// Their bytes.
+    public var deletedBytes = 0
+    /// Condemned objects that are needed again.
+    public var spared = 0
+    /// Uploads that nobody finished and that were ended.
+    public var abortedUploads = 0
+    /// Condemned objects whose grace period is not over.
+    public var waiting = 0
+
+    /// The snapshots that go.
+    public var forgotten: [Snapshot] { decisions.filter { !$0.keeps }.map(\.snapshot) }
+  }
+
+  private let repository: Repository
+  private let policy: RetentionPolicy
+  private let run: String?
+  private let grace: Double
+
+  /// A prune of one run or of all, with a grace period in seconds.
+  public init(_ repository: Repository, policy: RetentionPolicy, run: String?, grace: Double) {
+    self.repository = repository
+    self.policy = policy
+    self.run = run
+    self.grace = grace
+  }
+
+  /// What would go, without changing anything.
+  public func plan() async throws -> Report {
+    let state = try await RepositoryState.load(repository)
+    var report = Report()
+    report.decisions = decisions(state.snapshots, now: state.now)
+    let forgotten = Set(report.forgotten.map(\.key))
+    let unused = state.unused(after: forgotten, grace: grace, condemned: [])
+    report.condemnedObjects = unused.count
+    report.condemnedBytes = unused.reduce(0) { $0 + $1.size }
+    return report
+  }
+
+  /// Runs phase two on what earlier prunes condemned, then phase one.
+  public func run() async throws -> Report {
+    var report = Report()
+    try await deleteCondemned(&report)
+    let before = try await RepositoryState.load(repository)
+    report.decisions = decisions(before.snapshots, now: before.now)
+    try await repository.store.delete(report.forgotten.map(\.key))
+    try await condemnUnused(before, &report)
+    for pending in try await repository.store.listUploads(ObjectKey.packs)
+    where before.now.seconds(since: pending.started) > grace {
+      try await repository.store.abort(pending.upload)
+      report.abortedUploads += 1
+    }
+    return report
+  }
+
+  private func decisions(_ snapshots: [Snapshot], now: Timestamp) -> [RetentionPolicy.Decision] {
+    let chosen = snapshots.filter { run == nil || $0.run == run }
+    return Dictionary(grouping: chosen, by: \.run).sorted { $0.key < $1.key }.flatMap {
+      policy.decide($0.value, now: now)
+    }
+  }
+
+  /// Phase one's end: what the remaining snapshots do not need is written to `deletions/`.
+  private func condemnUnused(_ before: RepositoryState, _ report: inout Report) async throws {
+    let after = try await RepositoryState.load(repository)
+    let gone = Set(before.snapshots.map(\.key)).subtracting(after.snapshots.map(\.key))
+    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
+    let state = after.adding(manifestsOf: gone, from: before)
+    let unused = state.unused(after: gone, grace: grace, condemned: condemned)
+    guard !unused.isEmpty else { return }
+    _ = try await repository.condemn(unused.map(\.key))
+    report.condemnedObjects = unused.count
+    report.condemnedBytes = unused.reduce(0) { $0 + $1.size }
+  }
+
+  /// Phase two: records older than the grace period are carried out.
+  private func deleteCondemned(_ report: inout Report) async throws {
+    let (records, now) = try await repository.deletions()
+    let due = records.filter { now.seconds(since: $0.written) >= grace }
+    report.waiting = records.filter { now.seconds(since: $0.written) < grace }.reduce(0) { $0 + $1.objects.count }
+    guard !due.isEmpty else { return }
+    let state = try await RepositoryState.load(repository)
+    let sizes = Dictionary(state.objects.map { ($0.key, $0.size) }, uniquingKeysWith: { first, _ in first })
+    for record in due {
+      let needed = record.objects.filter(state.isNeeded)
+      let unused = record.objects.filter { !state.isNeeded($0) && sizes[$0] != nil && state.isRemovable($0) }
+      try await repository.store.delete(unused)
+      // The record goes last: while it stands, a push knows that these packs are not to be relied on.
+      try await repository.store.delete([record.key])
+      report.spared += needed.count
+      report.deletedObjects += unused.count
+      report.deletedBytes += unused.reduce(0) { $0 + (sizes[$1] ?? 0) }
+    }
+  }
+}
+
+/// All snapshots with their manifests, and all objects that belong to snapshots: what a deletion must know for sure.
+private struct RepositoryState {
+  let snapshots: [Snapshot]
+  let objects: [ObjectInfo]
+  let now: Timestamp
+  private var packsOf: [String: Set<String>]
+  private let neededPacks: Set<String>
+  private let neededManifests: Set<String>
+  private let neededRecords: Set<String>
+
+  /// Reads everything.
+  ///
+  /// - Throws: `EngineError.unsafeToDelete` where a marker or manifest cannot be read: nobody knows then what is needed.
+  static func load(_ repository: Repository) async throws -> RepositoryState {
+    // Objects are listed before markers: what a push commits meanwhile is then seen as needed, or not seen at all.
+    let packs = try await repository.store.list(ObjectKey.packs)
+    let manifests = try await repository.store.list(ObjectKey.manifests)
+    let records = try await repository.store.list(ObjectKey.records)
+    let listing = try await repository.snapshots()
+    if let broken = listing.unreadable.first {
+      throw EngineError.unsafeToDelete(reason: "a snapshot's marker cannot be read: \(broken.objectAndDetail)")
+    }
+    var packsOf: [String: Set<String>] = [:]
+    for (snapshot, result) in try await repository.manifests(of: listing.snapshots) {
+      switch result {
+      case .success(let manifest): packsOf[snapshot.key] = Set(manifest.packs.map(\.key))
+      case .failure(let error):
+        throw EngineError.unsafeToDelete(reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
+      }
+    }
+    return RepositoryState(
+      snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects, now: listing.now,
+      packsOf: packsOf)
+  }
+
+  private init(snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>]) {
+    self.snapshots = snapshots
+    self.objects = objects
+    self.now = now
+    self.packsOf = packsOf
+    neededPacks = snapshots.reduce(into: []) { $0.formUnion(packsOf[$1.key] ?? []) }
+    neededManifests = Set(snapshots.map(\.manifest.key))
+    neededRecords = Set(snapshots.map(\.record))
+  }
+
+  /// This state, which also knows what snapshots that have gone since `earlier` had needed.
+  func adding(manifestsOf gone: Set<String>, from earlier: RepositoryState) -> RepositoryState {
+    var result = self
+    for key in gone { result.packsOf[key] = earlier.packsOf[key] }
+    result.goneManifests = Set(earlier.snapshots.filter { gone.contains($0.key) }.map(\.manifest.key))
+    return result
+  }
+  private var goneManifests: Set<String> = []
+
+  /// Whether a snapshot that is there needs the object.
+  func isNeeded(_ key: String) -> Bool {
+    neededPacks.contains(key) || neededManifests.contains(key) || neededRecords.contains(Self.recordFolder(key))
+  }
+
+  /// Whether a prune may ever remove such an object, whatever a deletion record says.
+  func isRemovable(_ key: String) -> Bool {
+    key.hasPrefix(ObjectKey.packs) || key.hasPrefix(ObjectKey.manifests) || key.hasPrefix(ObjectKey.records)
+  }
+
+  /// The objects that no snapshot needs but `forgotten` ones, and that either those needed or that are older than `grace`
+  /// seconds: younger ones may belong to a push that is under way.
+  func unused(after forgotten: Set<String>, grace: Double, condemned: Set<String>) -> [ObjectInfo] {
+    let remaining = snapshots.filter { !forgotten.contains($0.key) }
+    let packs = remaining.reduce(into: Set<String>()) { $0.formUnion(packsOf[$1.key] ?? []) }
+    let manifests = Set(remaining.map(\.manifest.key))
+    let records = Set(remaining.map(\.record))
+    let hadPacks = forgotten.reduce(into: Set<String>()) { $0.formUnion(packsOf[$1] ?? []) }
+    let hadManifests = goneManifests.union(snapshots.filter { forgotten.contains($0.key) }.map(\.manifest.key))
+    let hadRecords = Set(hadManifests.map { ObjectKey.record(besides: $0) })
+    return objects.filter { object in
+      let folder = Self.recordFolder(object.key)
+      if packs.contains(object.key) || manifests.contains(object.key) || records.contains(folder) { return false }
+      if condemned.contains(object.key) { return false }
+      let wasUsed = hadPacks.contains(object.key) || hadManifests.contains(object.key) || hadRecords.contains(folder)
+      return wasUsed || now.seconds(since: object.modified) > grace
+    }
+  }
+
+  /// `records/RUN/NAME/` of an object in it.
+  private static func recordFolder(_ key: String) -> String {
+    let parts = key.split(separator: "/", omittingEmptySubsequences: false)
+    return parts.count > 3 && parts[0] == "records" ? parts[0..<3].joined(separator: "/") + "/" : ""
+  }
+}
+
+extension FormatError {
+  /// The object and what is wrong with it, in a few words.
+  var objectAndDetail: String {
+    switch self {
+    case .invalid(let object, let detail): "\(object): \(detail)"
+    case .digestMismatch(let object): "\(object) does not match its digest"
+    case .missing(let object): "\(object) is missing"
+    case .newerFormat(let object, let format): "\(object) has format \(format), which is newer than this program"
+    case .noRepository(let place), .occupied(let place, _), .exists(let place): place
+    }
+  }
+}

@@ -1,0 +1,120 @@
+import Digests
+import Glibc
+import Platform
+import Repository
+
+/// What of a snapshot is restored, and where each chunk goes.
+struct RestorePlan: Sendable {
+  /// A chunk that is needed: where it is stored and all its places.
+  struct Need: Sendable {
+    let pack: Int
+    let offset: Int
+    let length: Int
+    var destinations: [Destination]
+  }
+
+  /// Indices of the manifest's files that are wanted.
+  let files: [Int]
+  /// Sum of their sizes in bytes.
+  let bytes: Int
+  /// Their chunks, but for those that are holes.
+  let needs: [ChunkID: Need]
+  private let links: [Manifest.LinkEntry]
+  private let isWhole: Bool
+
+  init(_ manifest: Manifest, selection: Selection) {
+    files = manifest.files.indices.filter {
+      selection.contains(manifest.files[$0].path, fileClass: manifest.files[$0].fileClass)
+    }
+    bytes = files.reduce(0) { $0 + manifest.files[$1].size }
+    links = manifest.links.filter { selection.isEverything || selection.contains($0.path, fileClass: .weights) }
+    isWhole = selection.isEverything
+    needs = Self.needs(of: files, in: manifest)
+  }
+
+  private static func needs(of files: [Int], in manifest: Manifest) -> [ChunkID: Need] {
+    var needs: [ChunkID: Need] = [:]
+    var zeros: [Int: ChunkID?] = [:]
+    for index in files {
+      let file = manifest.files[index]
+      var offset = 0
+      for chunk in file.chunks {
+        defer { offset += chunk.length }
+        if file.isHole(offset..<offset + chunk.length) {
+          let zero = zeros[chunk.length] ?? ChunkID(SHA256.hash([UInt8](repeating: 0, count: chunk.length)))
+          zeros[chunk.length] = zero
+          if chunk.id == zero { continue }
+        }
+        let destination = Destination(file: index, offset: offset)
+        needs[chunk.id, default: Need(pack: chunk.pack, offset: chunk.offset, length: chunk.length, destinations: [])]
+          .destinations.append(destination)
+      }
+    }
+    return needs
+  }
+
+  /// Removes from the directory that is built what cannot be part of this restore: files of another size, and anything where a
+  /// file should be.
+  func prepareDirectory(_ manifest: Manifest, below root: DirectoryHandle) throws {
+    for index in files {
+      let file = manifest.files[index]
+      guard let status = try? root.status(file.path) else { continue }
+      if status.st_mode & S_IFMT != S_IFREG || Int(status.st_size) != file.size { try root.remove(file.path) }
+    }
+    for link in links where (try? root.status(link.path)) != nil { try root.remove(link.path) }
+  }
+
+  /// The chunks that may be in the directory already, with their places.
+  func candidates(_ manifest: Manifest, below root: DirectoryHandle) -> [(LocalCandidate, Destination)] {
+    var candidates: [(LocalCandidate, Destination)] = []
+    for index in files {
+      let file = manifest.files[index]
+      guard let handle = try? root.file(file.path, flags: O_RDWR) else { continue }
+      let holes = handle.holes(size: file.size)
+      var offset = 0
+      for chunk in file.chunks {
+        let run = offset..<offset + chunk.length
+        offset = run.upperBound
+        guard needs[chunk.id] != nil,
+          !holes.contains(where: { $0.lowerBound <= run.lowerBound && run.upperBound <= $0.upperBound })
+        else { continue }
+        candidates.append(
+          (
+            LocalCandidate(path: file.path, offset: run.lowerBound, length: run.count, expected: chunk.id),
+            Destination(file: index, offset: run.lowerBound)
+          ))
+      }
+    }
+    return candidates
+  }
+
+  /// Makes links and directories, and gives everything but the files its mode and time, innermost first.
+  func finishTree(_ manifest: Manifest, below root: DirectoryHandle) throws {
+    for link in links {
+      try root.makeLink(link.path, target: link.target)
+      try root.setModified(link.path, nanoseconds: link.mtime)
+    }
+    var wanted: Set<RelativePath>?
+    if !isWhole {
+      var parents = Set<RelativePath>()
+      for path in files.map({ manifest.files[$0].path }) + links.map(\.path) {
+        var parent = path.parent
+        while let directory = parent, parents.insert(directory).inserted { parent = directory.parent }
+      }
+      wanted = parents
+    }
+    for entry in manifest.directories.sorted(by: { $1.path < $0.path }) where wanted?.contains(entry.path) ?? true {
+      let directory = try root.directory(entry.path, create: true)
+      try directory.sync()
+      try directory.setAttributes(mode: entry.attributes.mode, modified: entry.attributes.mtime)
+    }
+    // Making a directory below another moves the outer one's time, and innermost first they are all made before the outermost gets
+    // its own; siblings made later still touch their parent, so times are set once more from the outside in.
+    for entry in manifest.directories where wanted?.contains(entry.path) ?? true {
+      try root.setModified(entry.path, nanoseconds: entry.attributes.mtime)
+    }
+    if let attributes = manifest.root {
+      try root.setAttributes(mode: attributes.mode, modified: attributes.mtime)
+    }
+  }
+}

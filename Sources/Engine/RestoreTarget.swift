@@ -1,0 +1,118 @@
+import CPlatform
+import Glibc
+import Platform
+import Repository
+
+/// The place where a restore builds: a hidden directory beside the target, renamed to the target when everything is in it.
+final class RestoreTarget: Sendable {
+  /// What the user asked for.
+  let path: String
+  /// Where it is built.
+  let partialPath: String
+  /// The directory that is being built.
+  let root: DirectoryHandle
+  private let single: RelativePath?
+  private let overwrite: Bool
+
+  /// Takes the place: makes the hidden directory or goes on with the one that an earlier restore of this snapshot left.
+  ///
+  /// - Parameter single: the file's name where the target is one file.
+  /// - Throws: `EngineError.targetExists`, `.targetBusy`, `SystemError`.
+  init(path given: String, snapshot: Snapshot, single: RelativePath?, overwrite: Bool) throws {
+    var path = given
+    if let single, Self.isDirectory(given) || given.hasSuffix("/") {
+      path = given + (given.hasSuffix("/") ? "" : "/") + String(decoding: single.bytes, as: UTF8.self)
+    }
+    while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+    let (parent, name) = Self.split(path)
+    guard !name.isEmpty, name != ".", name != ".." else {
+      throw SystemError(operation: "restore to", path: given, code: EINVAL)
+    }
+    if !overwrite, Self.isOccupied(path) { throw EngineError.targetExists(path: path) }
+    try Self.makeDirectories(parent)
+    self.path = path
+    self.single = single
+    self.overwrite = overwrite
+    partialPath = "\(parent)/.\(String(name.prefix(180))).ckbackup-\(snapshot.id)"
+    if mkdir(partialPath, 0o700) != 0, errno != EEXIST { throw SystemError.last("mkdir", partialPath) }
+    root = try DirectoryHandle(partialPath)
+    // The lock is the kernel's: it ends with the process, however that ends.
+    guard flock(root.descriptor, LOCK_EX | LOCK_NB) == 0 else { throw EngineError.targetBusy(path: path) }
+  }
+
+  /// Free bytes of the file system, as a user without privileges may use them.
+  func freeBytes() throws(SystemError) -> Int {
+    var status = statvfs()
+    guard fstatvfs(root.descriptor, &status) == 0 else { throw .last("statvfs", partialPath) }
+    let (bytes, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(by: Int(status.f_frsize))
+    return overflow ? .max : bytes
+  }
+
+  /// Gives the finished directory its name, in one step; what stood there before is removed afterwards.
+  func publish() throws {
+    let source = single.map { "\(partialPath)/\(String(decoding: $0.bytes, as: UTF8.self))" } ?? partialPath
+    try root.sync()
+    if rename(source, path) != 0 {
+      guard overwrite, errno == ENOTEMPTY || errno == EEXIST || errno == EISDIR || errno == ENOTDIR else {
+        if errno == ENOTEMPTY || errno == EEXIST { throw EngineError.targetExists(path: path) }
+        throw SystemError.last("rename", path)
+      }
+      guard ck_rename_exchange(source, path) == 0 else { throw SystemError.last("exchange", path) }
+      try Self.removeTree(source)
+    }
+    if single != nil { rmdir(partialPath) }
+    try DirectoryHandle(Self.split(path).parent).sync()
+  }
+
+  /// Gives up the place where nothing was built in it yet.
+  func releaseIfEmpty() { rmdir(partialPath) }
+
+  private static func split(_ path: String) -> (parent: String, name: String) {
+    guard let slash = path.lastIndex(of: "/") else { return (".", path) }
+    let parent = String(path[..<slash])
+    return (parent.isEmpty ? "/" : parent, String(path[path.index(after: slash)...]))
+  }
+
+  private static func isDirectory(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+  }
+
+  /// Whether something stands at a path that a restore would have to replace. An empty directory is nothing.
+  private static func isOccupied(_ path: String) -> Bool {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return false }
+    guard status.st_mode & S_IFMT == S_IFDIR, let directory = opendir(path) else { return true }
+    defer { closedir(directory) }
+    var entries = 0
+    while readdir(directory) != nil { entries += 1 }
+    return entries > 2
+  }
+
+  private static func makeDirectories(_ path: String) throws {
+    if mkdir(path, 0o777) == 0 || errno == EEXIST || errno == EISDIR { return }
+    guard errno == ENOENT else { throw SystemError.last("mkdir", path) }
+    try makeDirectories(split(path).parent)
+    if mkdir(path, 0o777) != 0, errno != EEXIST { throw SystemError.last("mkdir", path) }
+  }
+
+  private static func removeTree(_ path: String) throws {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return }
+    if status.st_mode & S_IFMT == S_IFDIR {
+      guard let directory = opendir(path) else { throw SystemError.last("opendir", path) }
+      var names: [String] = []
+      while let entry = readdir(directory) {
+        let name = withUnsafePointer(to: &entry.pointee.d_name) {
+          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+        }
+        if name != ".", name != ".." { names.append(name) }
+      }
+      closedir(directory)
+      for name in names { try removeTree("\(path)/\(name)") }
+      guard rmdir(path) == 0 else { throw SystemError.last("rmdir", path) }
+    } else {
+      guard unlink(path) == 0 else { throw SystemError.last("unlink", path) }
+    }
+  }
+}

@@ -1,0 +1,236 @@
+import Digests
+import ObjectStore
+import Platform
+import Repository
+import Synchronization
+
+/// Proves that what the repository says it keeps is there and is right.
+public struct Verify: Sendable {
+  /// How much is read.
+  public enum Depth: Equatable, Sendable {
+    /// Existence, size and ETag of every pack, from listings alone.
+    case quick
+    /// Every byte.
+    case deep
+    /// Every byte of the packs that were read longest ago, up to so many bytes.
+    case budget(Int)
+    /// The same, up to a fraction (0...1) of all bytes.
+    case sample(Double)
+  }
+
+  /// What a verify found.
+  public struct Report: Sendable {
+    /// Number of snapshots.
+    public var snapshots = 0
+    /// Number of packs that they need.
+    public var packs = 0
+    /// Bytes of those packs.
+    public var bytes = 0
+    /// Packs that were read whole.
+    public var readPacks = 0
+    /// Bytes that were read.
+    public var readBytes = 0
+    /// What is wrong.
+    public var damages: [Damage] = []
+    /// Since when every byte of these packs was read at least once; nil while some never were.
+    public var coveredSince: Timestamp?
+    /// Bytes of packs that nothing needs: remains that a prune will take.
+    public var unusedBytes = 0
+  }
+
+  private let repository: Repository
+  private let resources: Resources
+  private let progress: Progress
+
+  /// A verify of a repository.
+  public init(_ repository: Repository, resources: Resources, progress: Progress) {
+    self.repository = repository
+    self.resources = resources
+    self.progress = progress
+  }
+
+  /// Verifies all snapshots, or those that `choose` accepts; goes on after each fault.
+  public func run(_ depth: Depth, choose: @Sendable ([Snapshot]) throws -> [Snapshot] = { $0 }) async throws -> Report {
+    var report = Report()
+    progress.begin(.compare)
+    let listing = try await repository.snapshots()
+    let chosen = try choose(listing.snapshots)
+    if chosen.count == listing.snapshots.count {
+      report.damages += listing.unreadable.map { Damage($0, snapshots: []) }
+    }
+    var whole: [(snapshot: Snapshot, manifest: Manifest)] = []
+    for (snapshot, result) in try await repository.manifests(of: chosen) {
+      switch result {
+      case .success(let manifest): whole.append((snapshot, manifest))
+      case .failure(let error): report.damages.append(Damage(error, snapshots: [snapshot.label]))
+      }
+    }
+    var (ledger, ledgerKeys) = try await repository.ledger()
+    let stored = try await repository.storedPacks()
+    let needed = Self.packs(of: whole)
+    report.snapshots = chosen.count
+    report.packs = needed.count
+    report.bytes = needed.values.reduce(0) { $0 + $1.size }
+    report.unusedBytes =
+      chosen.count == listing.snapshots.count
+      ? stored.values.filter { needed[$0.key] == nil }.reduce(0) { $0 + $1.size } : 0
+    report.damages += try await checkRecords(whole, deep: depth != .quick)
+
+    var present: [Manifest.PackReference] = []
+    for (key, reference) in needed.sorted(by: { $0.key < $1.key }) {
+      if let kind = Self.fault(of: reference, stored: stored[key], ledger: ledger) {
+        let (labels, files) = Damage.users(of: key, in: whole)
+        report.damages.append(Damage(object: key, kind: kind, snapshots: labels, files: files))
+      } else {
+        present.append(reference)
+      }
+    }
+    if depth != .quick {
+      let chosenPacks = Self.choose(present, depth, ledger)
+      try await readPacks(chosenPacks, stored, whole, &ledger, &report)
+      try await repository.write(ledger, replacing: ledgerKeys)
+      ledgerKeys = []
+    }
+    report.coveredSince = ledger.coveredSince(needed.keys)
+    return report
+  }
+
+  /// Every pack that the manifests need, by key.
+  private static func packs(
+    of manifests: [(snapshot: Snapshot, manifest: Manifest)]
+  ) -> [String: Manifest.PackReference] {
+    var packs: [String: Manifest.PackReference] = [:]
+    for (_, manifest) in manifests { for pack in manifest.packs { packs[pack.key] = pack } }
+    return packs
+  }
+
+  /// What a listing alone tells to be wrong with a pack.
+  ///
+  /// Another ETag than the manifest's is no fault where a deep verify has read the pack under that ETag: a bucket that was copied to
+  /// another store shows new ones.
+  private static func fault(
+    of reference: Manifest.PackReference, stored: ObjectInfo?, ledger: Ledger
+  ) -> Damage.Kind? {
+    guard let stored else { return .missing }
+    if stored.size != reference.size { return .wrongSize(expected: reference.size, found: stored.size) }
+    let proof = ledger.proofs[reference.key]
+    if let expected = reference.etag, let found = stored.etag, expected != found, proof?.etag != found {
+      return .replaced(expected: expected, found: found)
+    }
+    return proof?.damaged == true && proof?.etag == stored.etag ? .wrongContent : nil
+  }
+
+  /// The packs to read: those never read first, then those read longest ago, up to the budget.
+  private static func choose(
+    _ packs: [Manifest.PackReference], _ depth: Depth, _ ledger: Ledger
+  ) -> [Manifest.PackReference] {
+    let total = packs.reduce(0) { $0 + $1.size }
+    let budget: Int
+    switch depth {
+    case .quick: budget = 0
+    case .deep: return packs
+    case .budget(let bytes): budget = bytes
+    case .sample(let fraction): budget = Int((Double(total) * fraction).rounded(.up))
+    }
+    let age = { (pack: Manifest.PackReference) in ledger.proofs[pack.key]?.time ?? Timestamp(nanoseconds: .min) }
+    var spent = 0
+    return packs.sorted { (age($0), $0.key) < (age($1), $1.key) }.prefix { pack in
+      defer { spent += pack.size }
+      return spent < budget
+    }
+  }
+
+  /// Reads packs whole: every chunk that their tables or the manifests name. What is proven goes to the ledger.
+  private func readPacks(
+    _ packs: [Manifest.PackReference], _ stored: [String: ObjectInfo],
+    _ manifests: [(snapshot: Snapshot, manifest: Manifest)], _ ledger: inout Ledger, _ report: inout Report
+  ) async throws {
+    progress.begin(.verify, total: packs.reduce(0) { $0 + $1.size })
+    var wanted: [String: [Int: WantedChunk]] = [:]
+    for (_, manifest) in manifests {
+      for file in manifest.files {
+        for chunk in file.chunks {
+          wanted[manifest.packs[chunk.pack].key, default: [:]][chunk.offset] = WantedChunk(
+            id: chunk.id, offset: chunk.offset, length: chunk.length)
+        }
+      }
+    }
+    let fetcher = ChunkFetcher(store: repository.store, resources: resources, progress: progress)
+    let start = repository.surroundings.now()
+    for group in Self.groups(packs, bytes: 8 << 30) {
+      var ranges: [FetchRange] = []
+      var losses: [ChunkFetcher.Loss] = []
+      for pack in group {
+        var chunks = wanted[pack.key] ?? [:]
+        do {
+          let table = try await repository.table(ofPack: pack.key, size: pack.size)
+          for entry in table.entries where chunks[entry.offset] == nil {
+            chunks[entry.offset] = WantedChunk(id: entry.id, offset: entry.offset, length: entry.length)
+          }
+        } catch is FormatError {
+          losses.append(.init(pack: pack.key, kind: .wrongContent, chunks: []))
+        }
+        ranges += FetchRange.ranges(of: Array(chunks.values), in: pack.key, limit: resources.buffers.bufferSize)
+      }
+      losses += try await fetcher.fetch(ranges) { _, _, _ in }
+      let bad = Set(losses.map(\.pack))
+      for pack in group {
+        ledger.proofs[pack.key] = .init(time: start, etag: stored[pack.key]?.etag, damaged: bad.contains(pack.key))
+        report.readPacks += 1
+        report.readBytes += pack.size
+      }
+      report.damages += Damage.of(losses, in: manifests)
+    }
+  }
+
+  /// Packs in groups of at least so many bytes, so that the ranges of a huge repository are not all in memory at once.
+  private static func groups(_ packs: [Manifest.PackReference], bytes: Int) -> [[Manifest.PackReference]] {
+    var groups: [[Manifest.PackReference]] = []
+    var size = bytes
+    for pack in packs {
+      if size >= bytes {
+        groups.append([])
+        size = 0
+      }
+      groups[groups.count - 1].append(pack)
+      size += pack.size
+    }
+    return groups
+  }
+
+  /// The archive records: from listings, or held to the manifests' and their own digests.
+  private func checkRecords(
+    _ manifests: [(snapshot: Snapshot, manifest: Manifest)], deep: Bool
+  ) async throws -> [Damage] {
+    let listed = Set(try await repository.store.list(ObjectKey.records).objects.map(\.key))
+    let results = try await concurrently(manifests, limit: 8) { snapshot, manifest -> [Damage] in
+      var damages: [Damage] = []
+      for name in ArchiveRecord.fixedNames where !listed.contains(snapshot.record + name) {
+        damages.append(Damage(object: snapshot.record + name, kind: .missing, snapshots: [snapshot.label], files: []))
+      }
+      if deep, damages.isEmpty {
+        damages = try await ArchiveRecord.damages(of: snapshot, manifest, in: repository, listed: listed)
+      }
+      return damages
+    }
+    return results.flatMap { $0 }
+  }
+}
+
+extension Damage {
+  /// Damage of a metadata object.
+  init(_ error: FormatError, snapshots: [String]) {
+    let object: String
+    let kind: Kind
+    switch error {
+    case .missing(let key): (object, kind) = (key, .missing)
+    case .digestMismatch(let key): (object, kind) = (key, .wrongContent)
+    case .invalid(let key, let detail): (object, kind) = (key, .unreadable(detail))
+    case .newerFormat(let key, let format):
+      (object, kind) = (key, .unreadable("it has format \(format), which is newer than this program"))
+    case .noRepository(let place), .occupied(let place, _), .exists(let place):
+      (object, kind) = (place, .unreadable("it is no repository"))
+    }
+    self.init(object: object, kind: kind, snapshots: snapshots, files: [])
+  }
+}

@@ -1,0 +1,48 @@
+import ObjectStore
+import Platform
+
+/// What prunes have found unused: phase one writes it, phase two acts on it once it is old enough.
+public struct DeletionRecord: Sendable {
+  fileprivate struct Document: Codable {
+    var format: Int
+    var created: Timestamp
+    var objects: [String]
+  }
+
+  /// The record's own key.
+  public let key: String
+  /// When it was written, by the store's clock.
+  public let written: Timestamp
+  /// The keys of objects that nothing needed then: packs, manifests, records.
+  public let objects: [String]
+}
+
+extension Repository {
+  /// All deletion records and the store's time.
+  ///
+  /// - Throws: `FormatError` where one of them cannot be read: what is condemned must be known for sure.
+  public func deletions() async throws -> (records: [DeletionRecord], now: Timestamp) {
+    let listing = try await store.list(ObjectKey.deletions)
+    let records = try await concurrently(listing.objects, limit: Self.parallelFetches) { object -> DeletionRecord? in
+      let bytes: [UInt8]
+      do {
+        bytes = try await store.get(object.key, limit: 256 << 20)
+      } catch StoreError.missing {
+        return nil
+      }
+      let document = try MetadataCoding.decode(DeletionRecord.Document.self, from: bytes, object: object.key)
+      try MetadataCoding.check(format: document.format, object: object.key)
+      return DeletionRecord(key: object.key, written: object.modified, objects: document.objects)
+    }
+    return (records.compactMap { $0 }, listing.now)
+  }
+
+  /// Condemns objects: writes the record of phase one and gives its key.
+  public func condemn(_ objects: [String]) async throws -> String {
+    let now = surroundings.now()
+    let key = ObjectKey.deletions + ULID.make(at: now, random: surroundings.random(10)) + ".json"
+    let document = DeletionRecord.Document(format: repositoryFormat, created: now, objects: objects.sorted())
+    try await store.put(key, Payload(MetadataCoding.encode(document)))
+    return key
+  }
+}

@@ -1,0 +1,77 @@
+import ObjectStore
+import Platform
+
+/// When each pack was last read, byte for byte, and whether it was good.
+public struct Ledger: Equatable, Sendable {
+  /// A proof about one pack.
+  public struct Proof: Codable, Equatable, Sendable {
+    /// When the pack was read, to the second.
+    public var time: Timestamp
+    /// The ETag that the store showed for it then, where it has any.
+    public var etag: String?
+    /// True where it was found damaged: a push must not rely on it.
+    public var damaged: Bool?
+
+    /// A pack read at `time`.
+    public init(time: Timestamp, etag: String?, damaged: Bool = false) {
+      self.time = time
+      self.etag = etag
+      self.damaged = damaged ? true : nil
+    }
+  }
+
+  fileprivate struct Document: Codable {
+    var format: Int
+    var packs: [String: Proof]
+  }
+
+  /// The newest proof of each pack, by key.
+  public var proofs: [String: Proof]
+
+  /// A ledger with these proofs.
+  public init(proofs: [String: Proof] = [:]) { self.proofs = proofs }
+
+  /// Takes over what `other` knows better: for each pack the later proof.
+  public mutating func merge(_ other: Ledger) {
+    proofs.merge(other.proofs) { mine, theirs in theirs.time > mine.time ? theirs : mine }
+  }
+
+  /// The packs that were damaged when they were read last.
+  public var damaged: Set<String> { Set(proofs.filter { $0.value.damaged == true }.keys) }
+
+  /// The moment since when every one of `packs` was read at least once, or nil while some never were.
+  public func coveredSince(_ packs: some Sequence<String>) -> Timestamp? {
+    var oldest: Timestamp?
+    for pack in packs {
+      guard let proof = proofs[pack], proof.damaged != true else { return nil }
+      oldest = min(oldest ?? proof.time, proof.time)
+    }
+    return oldest
+  }
+}
+
+extension Repository {
+  /// The ledger, merged from all its objects, and their keys. Objects that cannot be read are left out: a proof that is lost only
+  /// makes a pack be read again sooner.
+  public func ledger() async throws -> (ledger: Ledger, keys: [String]) {
+    let objects = try await store.list(ObjectKey.ledger).objects
+    let parts = try await concurrently(objects, limit: Self.parallelFetches) { object -> Ledger in
+      guard let bytes = try? await store.get(object.key, limit: 256 << 20),
+        let document = try? MetadataCoding.decode(Ledger.Document.self, from: bytes, object: object.key),
+        document.format == repositoryFormat
+      else { return Ledger() }
+      return Ledger(proofs: document.packs)
+    }
+    var merged = Ledger()
+    for part in parts { merged.merge(part) }
+    return (merged, objects.map(\.key))
+  }
+
+  /// Writes a ledger as one object that takes the place of those it was merged from.
+  public func write(_ ledger: Ledger, replacing keys: [String]) async throws {
+    let key = ObjectKey.ledger + ULID.make(at: surroundings.now(), random: surroundings.random(10)) + ".json"
+    let document = Ledger.Document(format: repositoryFormat, packs: ledger.proofs)
+    try await store.put(key, Payload(MetadataCoding.encode(document, pretty: false)))
+    try await store.delete(keys)
+  }
+}

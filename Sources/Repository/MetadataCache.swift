@@ -1,0 +1,57 @@
+import Digests
+import Glibc
+import Platform
+
+/// Copies of markers and manifests on this machine, so that a listing need not fetch them again.
+///
+/// It is never trusted beyond what names it: a marker is found under its key and ETag, a manifest under its SHA-256, and each
+/// entry carries its own digest. It may be deleted at any time; where it cannot be written there is simply no cache.
+public struct MetadataCache: Sendable {
+  private let folder: String
+
+  /// A cache in `folder`, which is made when something is first put there.
+  public init(folder: String) { self.folder = folder }
+
+  /// The bytes kept under a name, or nil.
+  func get(_ name: String) -> [UInt8]? {
+    guard let content = readFile(path(name)), content.count >= 32 else { return nil }
+    let body = Array(content.dropFirst(32))
+    return SHA256.hash(body) == Array(content.prefix(32)) ? body : nil
+  }
+
+  /// Keeps bytes under a name. Failing is no error: the next reader fetches them.
+  func put(_ name: String, _ body: [UInt8]) {
+    makeDirectories(folder)
+    let temporary = "\(path(name)).\(getpid()).\(UInt32.random(in: 0...(.max)))"
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { return }
+    let content = SHA256.hash(body) + body
+    let written = content.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+    close(descriptor)
+    if written != content.count || rename(temporary, path(name)) != 0 { unlink(temporary) }
+  }
+
+  private func path(_ name: String) -> String { "\(folder)/\(hex(SHA256.hash(Array(name.utf8)).prefix(20)))" }
+
+  private func makeDirectories(_ path: String) {
+    if mkdir(path, 0o700) != 0, errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+      makeDirectories(String(path[..<slash]))
+      mkdir(path, 0o700)
+    }
+  }
+
+  private func readFile(_ path: String) -> [UInt8]? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_size <= Manifest.largestObject + 32 else { return nil }
+    let size = Int(status.st_size)
+    var got = 0
+    let content = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
+      got = read(descriptor, buffer.baseAddress, size)
+      filled = max(0, got)
+    }
+    return got == size ? content : nil
+  }
+}

@@ -1,0 +1,188 @@
+import Digests
+import ObjectStore
+import Platform
+
+/// Writes packs: takes chunks, cuts the stream into equal parts, and sends the parts while more chunks come.
+///
+/// One task uses it. At most one pack is unfinished in the store at any time: parts of the next one are sent only when the one
+/// before is complete, so a push that dies loses no more than that.
+public final class PackWriter {
+  /// Sizes of packs and parts, in bytes.
+  public struct Sizes: Sendable {
+    /// A pack is closed when its chunks reach this size.
+    public var pack: Int
+    /// All parts but the last have this size; S3 asks for at least 5 MiB.
+    public var part: Int
+
+    /// Sizes of packs and parts.
+    public init(pack: Int, part: Int) {
+      self.pack = pack
+      self.part = part
+    }
+
+    /// 1 GiB packs in parts of 16 MiB.
+    public static let standard = Sizes(pack: 1 << 30, part: 16 << 20)
+    /// The most parts that S3 allows in an upload.
+    static let mostParts = 10_000
+  }
+
+  /// A pack that is being written.
+  private struct OpenPack {
+    let key: String
+    var entries: [PackTable.Entry] = []
+    var size = 0
+    var part = Payload()
+    var sealed: [Payload] = []
+  }
+
+  private let store: any ObjectStore
+  private let pool: BlockingPool
+  private let fileClass: FileClass
+  private let sizes: Sizes
+  private let random: @Sendable (Int) -> [UInt8]
+  private var open: OpenPack?
+  private var upload: PackUpload?
+  private var previous: Task<Manifest.PackReference, any Error>?
+  private var finished: [Task<Manifest.PackReference, any Error>] = []
+
+  /// A writer of packs of one class. Digests of parts are made on `pool`.
+  public init(
+    store: any ObjectStore, pool: BlockingPool, fileClass: FileClass, sizes: Sizes,
+    random: @escaping @Sendable (Int) -> [UInt8]
+  ) {
+    self.store = store
+    self.pool = pool
+    self.fileClass = fileClass
+    self.sizes = sizes
+    self.random = random
+  }
+
+  /// Adds a chunk to the open pack and gives its place. Nothing is sent before `sendFullParts`.
+  public func append(_ id: ChunkID, _ chunk: Slice) -> (pack: String, offset: Int) {
+    var pack = open ?? OpenPack(key: ObjectKey.pack(class: fileClass.rawValue, random: random(16)))
+    let offset = pack.size
+    pack.entries.append(.init(id: id, offset: offset, length: chunk.count))
+    add(chunk, to: &pack)
+    open = pack
+    return (pack.key, offset)
+  }
+
+  /// Sends what fills whole parts, and closes the pack where it has reached its size.
+  public func sendFullParts() async throws {
+    guard let pack = open else { return }
+    if pack.size >= sizes.pack || pack.size / sizes.part >= Sizes.mostParts - 1 { return try await close() }
+    // A pack that fits a single part is put as a whole, so the first part waits until there is a second.
+    if upload != nil || pack.sealed.count > 1 || (pack.sealed.count == 1 && pack.part.count > 0) {
+      try await send(pack.sealed)
+      open?.sealed = []
+    }
+  }
+
+  /// Closes the open pack and waits until all packs are stored; gives them in the order they were begun.
+  public func finish() async throws -> [Manifest.PackReference] {
+    if open != nil { try await close() }
+    var references: [Manifest.PackReference] = []
+    for task in finished { references.append(try await task.value) }
+    return references
+  }
+
+  /// Gives up: ends everything that is under way and removes the unfinished upload. What is complete stays.
+  public func abandon() async {
+    for task in finished { task.cancel() }
+    await upload?.abandon()
+    for task in finished { _ = try? await task.value }
+  }
+
+  private func add(_ slice: Slice, to pack: inout OpenPack) {
+    var rest = slice
+    pack.size += slice.count
+    while pack.part.count + rest.count >= sizes.part {
+      let room = sizes.part - pack.part.count
+      pack.part.append(rest.sub(0..<room))
+      rest = rest.sub(room..<rest.count)
+      pack.sealed.append(pack.part)
+      pack.part = Payload()
+    }
+    pack.part.append(rest)
+  }
+
+  /// Appends the table, sends the rest and leaves the completion to a task.
+  private func close() async throws {
+    guard var pack = open else { return }
+    let table = Buffer(copying: try PackTable(fileClass: fileClass, entries: pack.entries).encode())
+    add(table.slice(0..<table.capacity), to: &pack)
+    if pack.part.count > 0 { pack.sealed.append(pack.part) }
+    open = pack
+    let (key, size, fileClass, store) = (pack.key, pack.size, fileClass, store)
+    let completion: @Sendable () async throws -> String?
+    if upload == nil, pack.sealed.count == 1 {
+      let payload = pack.sealed[0]
+      completion = { try await store.put(key, payload) }
+    } else {
+      try await send(pack.sealed)
+      let upload = self.upload
+      completion = { try await upload?.complete() }
+    }
+    open = nil
+    upload = nil
+    let earlier = previous
+    let task = Task {
+      _ = try await earlier?.value
+      let etag = try await completion()
+      return Manifest.PackReference(key: key, size: size, etag: etag, fileClass: fileClass)
+    }
+    previous = task
+    finished.append(task)
+  }
+
+  private func send(_ parts: [Payload]) async throws {
+    guard let pack = open else { return }
+    let digests = try await pool.run { MD5.hash(parts) }
+    if upload == nil {
+      // One unfinished pack at most: the one before must be in the store first.
+      _ = try await previous?.value
+      upload = PackUpload(store: store, key: pack.key)
+    }
+    for (part, digest) in zip(parts, digests) { try upload?.send(part, md5: digest) }
+  }
+}
+
+/// The multipart upload of one pack: parts are sent at once as tasks of their own.
+private final class PackUpload: Sendable {
+  private let store: any ObjectStore
+  private let begun: Task<MultipartUpload, any Error>
+  private let state: PartTasks
+
+  init(store: any ObjectStore, key: String) {
+    self.store = store
+    begun = Task { try await store.beginMultipart(key) }
+    state = PartTasks()
+  }
+
+  func send(_ part: Payload, md5: [UInt8]) throws {
+    try state.start(size: part.count, md5: md5) { [store, begun] number, offset in
+      try await store.uploadPart(try await begun.value, number: number, offset: offset, part, md5: md5)
+    }
+  }
+
+  /// Joins the parts. The ETag, where it has the form of one made of the parts' MD5s, must be made of ours.
+  func complete() async throws -> String? {
+    let receipts = try await state.receipts()
+    let upload = try await begun.value
+    let etag = try await store.complete(upload, receipts)
+    let expected = multipartETag(partMD5s: state.digests)
+    if let etag, etag.count == expected.count, etag.hasSuffix("-\(receipts.count)"), etag != expected {
+      throw StoreError.corruptedInTransit(key: upload.key)
+    }
+    return etag
+  }
+
+  /// Cancels what is under way, waits until it has ended, and frees the parts.
+  func abandon() async {
+    await state.cancel()
+    if let upload = try? await begun.value {
+      // On a task of its own: the caller's may be cancelled already, and the store's calls would give up at once.
+      await Task.detached { [store] in try? await store.abort(upload) }.value
+    }
+  }
+}

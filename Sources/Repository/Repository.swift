@@ -1,0 +1,179 @@
+import Digests
+import ObjectStore
+import Platform
+
+/// A repository in a store: the only way to its metadata.
+public struct Repository: Sendable {
+  /// The store that holds it.
+  public let store: any ObjectStore
+  /// Its description.
+  public let info: RepositoryInfo
+  /// Clock and randomness.
+  public let surroundings: Surroundings
+  private let cache: MetadataCache?
+
+  /// How many small objects are fetched at once.
+  static let parallelFetches = 16
+  private static let largestMarker = 1 << 20
+
+  /// Makes a repository where there is nothing yet.
+  ///
+  /// - Throws: `FormatError.exists` where one stands there already, `.occupied` where other objects are, `StoreError`.
+  public static func create(
+    in store: any ObjectStore, chunkSize: Int, surroundings: Surroundings
+  ) async throws -> RepositoryInfo {
+    if try await store.head(ObjectKey.repository) != nil { throw FormatError.exists(place: store.name) }
+    if let other = try await store.list("").objects.first {
+      throw FormatError.occupied(place: store.name, example: other.key)
+    }
+    let info = RepositoryInfo(
+      id: hex(surroundings.random(16)), created: surroundings.now(), chunkSize: chunkSize)
+    try await store.put(ObjectKey.readme, Payload(Array(RecoveryFiles.readme.utf8)))
+    try await store.put(ObjectKey.recovery, Payload(Array(RecoveryFiles.script.utf8)))
+    try await store.put(ObjectKey.repository, Payload(MetadataCoding.encode(info)))
+    return info
+  }
+
+  /// Opens the repository in a store.
+  ///
+  /// - Parameter cacheRoot: the folder that holds a cache folder for each repository, or nil for none.
+  /// - Throws: `FormatError.noRepository` where there is none, `.newerFormat`, `StoreError`.
+  public static func open(
+    in store: any ObjectStore, cacheRoot: String?, surroundings: Surroundings
+  ) async throws -> Repository {
+    let bytes: [UInt8]
+    do {
+      bytes = try await store.get(ObjectKey.repository, limit: 1 << 20)
+    } catch StoreError.missing {
+      throw FormatError.noRepository(place: store.name)
+    }
+    let info = try RepositoryInfo.decode(bytes)
+    return Repository(
+      store: store, info: info, surroundings: surroundings,
+      cache: cacheRoot.map { MetadataCache(folder: "\($0)/\(info.id)") })
+  }
+
+  /// All markers of a run, or of every run where none is named, ordered by run, step and id; with those that cannot be read.
+  public func snapshots(of run: String? = nil) async throws -> SnapshotListing {
+    let listing = try await store.list(run.map(ObjectKey.snapshots(of:)) ?? ObjectKey.snapshots)
+    let results = try await concurrently(listing.objects, limit: Self.parallelFetches) { object in
+      try await self.marker(object)
+    }
+    var snapshots: [Snapshot] = []
+    var unreadable: [FormatError] = []
+    for result in results {
+      switch result {
+      case .success(let snapshot?): snapshots.append(snapshot)
+      case .success(nil): break
+      case .failure(let error): unreadable.append(error)
+      }
+    }
+    snapshots.sort { ($0.run, $0.step, $0.time, $0.id) < ($1.run, $1.step, $1.time, $1.id) }
+    return SnapshotListing(snapshots: snapshots, unreadable: unreadable, now: listing.now)
+  }
+
+  /// The marker behind a listed object; nil where it was deleted meanwhile.
+  private func marker(_ object: ObjectInfo) async throws -> Result<Snapshot?, FormatError> {
+    let name = object.etag.map { "\(object.key) \($0) \(object.size)" }
+    if let name, let bytes = cache?.get(name), let snapshot = try? Snapshot.decode(bytes, key: object.key) {
+      return .success(snapshot)
+    }
+    do {
+      let bytes = try await store.get(object.key, limit: Self.largestMarker)
+      let snapshot = try Snapshot.decode(bytes, key: object.key)
+      if let name { cache?.put(name, bytes) }
+      return .success(snapshot)
+    } catch StoreError.missing {
+      return .success(nil)
+    } catch let error as FormatError {
+      return .failure(error)
+    }
+  }
+
+  /// Writes a marker: commits a snapshot, or changes its tags.
+  public func write(_ snapshot: Snapshot) async throws {
+    try await store.put(snapshot.key, Payload(MetadataCoding.encode(snapshot)))
+  }
+
+  /// The manifest of a snapshot, held to the digest in its marker.
+  ///
+  /// - Throws: `FormatError.missing`, `.digestMismatch` or `.invalid` where the store does not have what was committed.
+  public func manifest(of snapshot: Snapshot) async throws -> Manifest {
+    let reference = snapshot.manifest
+    let bytes: [UInt8]
+    if let cached = cache?.get(reference.sha256), hex(SHA256.hash(cached)) == reference.sha256 {
+      bytes = cached
+    } else {
+      do {
+        bytes = try await store.get(reference.key, limit: min(reference.size, Manifest.largestObject))
+      } catch StoreError.missing {
+        throw FormatError.missing(object: reference.key)
+      } catch StoreError.tooLarge {
+        throw FormatError.digestMismatch(object: reference.key)
+      }
+      guard hex(SHA256.hash(bytes)) == reference.sha256 else {
+        throw FormatError.digestMismatch(object: reference.key)
+      }
+      cache?.put(reference.sha256, bytes)
+    }
+    let manifest = try Manifest.decode(bytes, object: reference.key)
+    guard manifest.id == snapshot.id, manifest.run == snapshot.run, manifest.step == snapshot.step else {
+      throw FormatError.invalid(object: reference.key, detail: "it belongs to another snapshot")
+    }
+    return manifest
+  }
+
+  /// The manifests of many snapshots, a few at a time, each with the error that kept it from being read.
+  public func manifests(
+    of snapshots: [Snapshot]
+  ) async throws -> [(snapshot: Snapshot, manifest: Result<Manifest, FormatError>)] {
+    try await concurrently(snapshots, limit: Self.parallelFetches) { snapshot in
+      do {
+        return (snapshot, .success(try await self.manifest(of: snapshot)))
+      } catch let error as FormatError {
+        return (snapshot, .failure(error))
+      }
+    }
+  }
+
+  /// Stores a manifest under the name that its content gives it.
+  public func write(_ manifest: Manifest) async throws -> Snapshot.ManifestReference {
+    let bytes = try manifest.encode()
+    let digest = SHA256.hash(bytes)
+    let key = ObjectKey.manifest(run: manifest.run, step: manifest.step, id: manifest.id, digest: digest)
+    try await store.put(key, Payload(bytes))
+    cache?.put(hex(digest), bytes)
+    return .init(key: key, sha256: hex(digest), size: bytes.count)
+  }
+}
+
+/// The markers of a repository at one moment.
+public struct SnapshotListing: Sendable {
+  /// What could be read, ordered by run, step, time and id.
+  public let snapshots: [Snapshot]
+  /// What is wrong with the markers that could not.
+  public let unreadable: [FormatError]
+  /// The store's clock when the listing began.
+  public let now: Timestamp
+}
+
+/// Runs `work` on each item, at most `limit` at once, and gives the results in the items' order. The first error ends all.
+public func concurrently<Item: Sendable, Output: Sendable>(
+  _ items: [Item], limit: Int, _ work: @escaping @Sendable (Item) async throws -> Output
+) async throws -> [Output] {
+  try await withThrowingTaskGroup(of: (Int, Output).self) { group in
+    var results = [Output?](repeating: nil, count: items.count)
+    var next = 0
+    func start() {
+      let index = next
+      next += 1
+      group.addTask { (index, try await work(items[index])) }
+    }
+    while next < min(limit, items.count) { start() }
+    while let (index, output) = try await group.next() {
+      results[index] = output
+      if next < items.count { start() }
+    }
+    return results.compactMap { $0 }
+  }
+}

@@ -1,0 +1,108 @@
+import Platform
+
+/// The marker of a snapshot, the one object whose creation commits it, with its summary.
+///
+/// Tags, milestone and note may change later; everything else is as it was pushed.
+public struct Snapshot: Codable, Equatable, Sendable {
+  /// Whether one directory or one file was pushed.
+  public enum Kind: String, Codable, Sendable {
+    case directory
+    case file
+  }
+
+  /// Where the manifest is and what its bytes are.
+  public struct ManifestReference: Codable, Equatable, Sendable {
+    /// The manifest's key.
+    public var key: String
+    /// SHA-256 of the object, in hexadecimal digits.
+    public var sha256: String
+    /// Its size in bytes.
+    public var size: Int
+
+    /// A reference to a manifest object.
+    public init(key: String, sha256: String, size: Int) {
+      self.key = key
+      self.sha256 = sha256
+      self.size = size
+    }
+  }
+
+  /// The format number, 1.
+  public var format = repositoryFormat
+  /// The first 16 hexadecimal digits of the SHA-256 of the snapshot's `SHA256SUMS`.
+  public var id: String
+  /// The run that the checkpoint belongs to.
+  public var run: String
+  /// The training step, 0 where none is known.
+  public var step: Int
+  /// When it was pushed.
+  public var time: Timestamp
+  /// Directory or file.
+  public var kind: Kind
+  /// The framework's layout that was recognised, or `plain`.
+  public var layout: String
+  /// False where it was pushed in spite of defects; such a snapshot is never `latest` or `best`.
+  public var complete: Bool
+  /// Number of regular files.
+  public var files: Int
+  /// Sum of the files' sizes in bytes.
+  public var bytes: Int
+  /// Bytes of chunks that this push added to the repository.
+  public var addedBytes: Int
+  /// Metrics by name, as found in the checkpoint or given by flags.
+  public var metrics: [String: Double]
+  /// Labels, in order.
+  public var tags: [String]
+  /// Whether prune must keep it for ever.
+  public var milestone: Bool
+  /// A sentence by whoever pushed it.
+  public var note: String?
+  /// The manifest.
+  public var manifest: ManifestReference
+
+  /// A marker with all that it tells.
+  public init(
+    id: String, run: String, step: Int, time: Timestamp, kind: Kind, layout: String, complete: Bool, files: Int,
+    bytes: Int, addedBytes: Int, metrics: [String: Double], tags: [String], milestone: Bool, note: String?,
+    manifest: ManifestReference
+  ) {
+    self.id = id
+    self.run = run
+    self.step = step
+    self.time = time
+    self.kind = kind
+    self.layout = layout
+    self.complete = complete
+    self.files = files
+    self.bytes = bytes
+    self.addedBytes = addedBytes
+    self.metrics = metrics
+    self.tags = tags
+    self.milestone = milestone
+    self.note = note
+    self.manifest = manifest
+  }
+
+  /// `RUN@STEP`, the way people address it.
+  public var address: String { "\(run)@\(step)" }
+  /// The key of its marker.
+  public var key: String { ObjectKey.marker(run: run, step: step, id: id) }
+  /// The folder of its archive record.
+  public var record: String { ObjectKey.record(besides: manifest.key) }
+
+  /// Reads a marker and holds it to its own key.
+  ///
+  /// Throws `FormatError` where it does not decode or says something else than its key does.
+  static func decode(_ bytes: [UInt8], key: String) throws(FormatError) -> Snapshot {
+    let snapshot = try MetadataCoding.decode(Snapshot.self, from: bytes, object: key)
+    try MetadataCoding.check(format: snapshot.format, object: key)
+    guard let name = ObjectKey.parse(marker: key), name == (snapshot.run, snapshot.step, snapshot.id) else {
+      throw .invalid(object: key, detail: "it describes another snapshot than its name says")
+    }
+    guard snapshot.files >= 0, snapshot.bytes >= 0, snapshot.addedBytes >= 0, snapshot.manifest.size > 0,
+      snapshot.manifest.key.hasPrefix(ObjectKey.manifests), ChunkID(hex: snapshot.manifest.sha256) != nil
+    else { throw .invalid(object: key, detail: "its sizes or its manifest's name are impossible") }
+    return snapshot
+  }
+
+}
