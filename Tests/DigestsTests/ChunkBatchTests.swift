@@ -1,0 +1,87 @@
+import Digests
+import Platform
+import Testing
+
+@Suite struct ChunkBatchTests {
+  /// A file on its way through several batches.
+  private struct File {
+    let message: [UInt8]
+    var rest: ArraySlice<UInt8>
+    var sha256: SHA256?
+    var md5: MD5?
+  }
+
+  @Test func filesGrowWithTheirChunksFromBatchToBatch() {
+    var generator = seeded()
+    for _ in 0..<20 {
+      var files = (0..<Int.random(in: 0...12, using: &generator)).map { _ in
+        let message = generator.bytes(generator.length())
+        return File(
+          message: message, rest: message[...],
+          sha256: Bool.random(using: &generator) ? SHA256() : nil,
+          md5: Bool.random(using: &generator) ? MD5() : nil)
+      }
+      while files.contains(where: { !$0.rest.isEmpty }) { run(&files, &generator) }
+      for file in files {
+        #expect(file.sha256.map { $0.finish() == referenceSHA256(file.message) } ?? true)
+        #expect(file.md5.map { $0.finish() == referenceMD5(file.message) } ?? true)
+      }
+    }
+  }
+
+  /// Puts some chunks of all files, mixed with each other and with chunks of no file, through one batch.
+  private func run(_ files: inout [File], _ generator: inout SeededGenerator) {
+    var batch = ChunkBatch()
+    var chunks: [[UInt8]] = []
+    let indices = files.map { batch.addFile(sha256: $0.sha256, md5: $0.md5) }
+    for _ in 0..<Int.random(in: 0...30, using: &generator) {
+      var chunk = generator.bytes(generator.length())[...]
+      var index: Int?
+      if let file = files.indices.randomElement(using: &generator), Bool.random(using: &generator) {
+        chunk = files[file].rest.prefix(generator.length())
+        files[file].rest = files[file].rest.dropFirst(chunk.count)
+        index = indices[file]
+      }
+      chunks.append(Array(chunk))
+      batch.addChunk(generator.payload(chunk), of: index)
+    }
+    let (digests, sha256) = batch.sha256Pass()
+    let md5 = batch.md5Pass()
+    #expect(digests == chunks.map { referenceSHA256($0) })
+    for file in files.indices {
+      #expect((sha256[file] == nil) == (files[file].sha256 == nil))
+      #expect((md5[file] == nil) == (files[file].md5 == nil))
+      files[file].sha256 = sha256[file]
+      files[file].md5 = md5[file]
+    }
+  }
+
+  @Test func consecutiveChunksOfOneFileInABatchAreTakenInTheirOrder() {
+    let chunks = ["first ", "second, longer than a block of sixty-four bytes, and then some more ", "3"]
+    var batch = ChunkBatch()
+    let file = batch.addFile(sha256: SHA256(), md5: MD5())
+    for chunk in chunks { batch.addChunk(Payload(chunk.utf8), of: file) }
+    let (digests, sha256) = batch.sha256Pass()
+    #expect(digests == chunks.map { SHA256.hash($0.utf8) })
+    #expect(sha256[file]?.finish() == SHA256.hash(chunks.joined().utf8))
+    #expect(batch.md5Pass()[file]?.finish() == MD5.hash(chunks.joined().utf8))
+  }
+
+  @Test func twoThreadsRunBothPassesOfOneBatchAtTheSameTime() async throws {
+    var generator = seeded()
+    var built = ChunkBatch()
+    var messages: [[UInt8]] = []
+    for _ in 0..<8 {
+      let message = generator.bytes(20_000)
+      built.addChunk(generator.payload(message), of: built.addFile(sha256: SHA256(), md5: MD5()))
+      messages.append(message)
+    }
+    let batch = built
+    let pool = BlockingPool(threads: 2)
+    async let md5 = pool.run { batch.md5Pass() }
+    let (chunks, sha256) = try await pool.run { batch.sha256Pass() }
+    #expect(chunks == messages.map { referenceSHA256($0) })
+    #expect(sha256.map { $0?.finish() } == chunks)
+    #expect(try await md5.map { $0?.finish() } == messages.map { referenceMD5($0) })
+  }
+}
