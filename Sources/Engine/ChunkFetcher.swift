@@ -103,7 +103,7 @@ struct ChunkFetcher: Sendable {
         payloads.append(payload)
       }
     }
-    var digests = SHA256.hash(payloads).makeIterator()
+    var digests = SHA256.hash(each: payloads).makeIterator()
     var failed: [(FetchRange, [WantedChunk])] = []
     for (range, bytes) in read {
       var wrong: [WantedChunk] = []

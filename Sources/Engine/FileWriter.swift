@@ -17,13 +17,13 @@ struct Destination: Sendable {
 /// Large aligned runs go past the page cache (O_DIRECT), which costs half the processor time and leaves the cache to others;
 /// where the file system refuses that, everything goes through it.
 final class FileWriter: Sendable {
-  private let root: DirectoryHandle
+  private let root: OpenDirectory
   private let files: [Manifest.FileEntry]
   private let direct: Atomic<Bool>
   private static let alignment = 4096
   private static let leastDirect = 1 << 20
 
-  init(root: DirectoryHandle, files: [Manifest.FileEntry]) {
+  init(root: OpenDirectory, files: [Manifest.FileEntry]) {
     self.root = root
     self.files = files
     direct = Atomic(true)
@@ -34,10 +34,8 @@ final class FileWriter: Sendable {
   func createFiles(_ indices: [Int]) throws {
     for index in indices {
       let file = files[index]
-      let handle = try root.file(file.path, flags: O_WRONLY | O_CREAT, mode: 0o600, createParents: true)
-      if Int(try handle.status().st_size) != file.size {
-        guard ftruncate(handle.descriptor, off_t(file.size)) == 0 else { throw SystemError.last("truncate", handle.path) }
-      }
+      let output = try root.openForWriting(file.path, flags: O_CREAT)
+      if try output.size() != file.size { try output.resize(file.size) }
     }
   }
 
@@ -62,8 +60,7 @@ final class FileWriter: Sendable {
         done = try writeDirect(memory, file, offset)
       }
       if done < memory.count {
-        let handle = try root.file(file.path, flags: O_WRONLY)
-        try handle.write(UnsafeRawBufferPointer(rebasing: memory[done...]), at: offset + done)
+        try root.openForWriting(file.path).write(UnsafeRawBufferPointer(rebasing: memory[done...]), at: offset + done)
       }
     }
   }
@@ -72,8 +69,8 @@ final class FileWriter: Sendable {
   private func writeDirect(_ memory: UnsafeRawBufferPointer, _ file: Manifest.FileEntry, _ offset: Int) throws -> Int {
     let count = memory.count / Self.alignment * Self.alignment
     do {
-      let handle = try root.file(file.path, flags: O_WRONLY | ck_o_direct())
-      try handle.write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset)
+      let output = try root.openForWriting(file.path, flags: ck_o_direct())
+      try output.write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset)
       return count
     } catch let error where error.code == EINVAL || error.code == EOPNOTSUPP {
       direct.store(false, ordering: .relaxed)
@@ -86,13 +83,13 @@ final class FileWriter: Sendable {
     let together = indices.count > 256
     for index in indices {
       let file = files[index]
-      let handle = try root.file(file.path, flags: O_WRONLY)
-      guard fchmod(handle.descriptor, mode_t(file.attributes.mode)) == 0 else { throw SystemError.last("chmod", handle.path) }
+      let output = try root.openForWriting(file.path)
+      try output.setPermissions(file.attributes.permissions)
       if !together {
-        try handle.sync()
-        handle.forget(0..<file.size)
+        try output.sync()
+        output.forgetPages()
       }
-      try root.setModified(file.path, nanoseconds: file.attributes.mtime)
+      try root.setModified(file.path, file.attributes.modified)
     }
     if together, syncfs(root.descriptor) != 0 { throw SystemError.last("syncfs", root.path) }
   }

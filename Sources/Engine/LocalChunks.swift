@@ -1,5 +1,4 @@
 import Digests
-import Glibc
 import Platform
 import Repository
 
@@ -15,7 +14,7 @@ struct LocalCandidate: Sendable {
 /// Reads local files that may hold chunks already, so that they need not be fetched: the remains of an interrupted restore, or a
 /// directory that the user points to.
 struct LocalChunks: Sendable {
-  let root: DirectoryHandle
+  let root: OpenDirectory
   let resources: Resources
 
   /// Hashes candidates and gives `found` each one that can be read (and is what it should be where that is known), on a blocking
@@ -44,20 +43,21 @@ struct LocalChunks: Sendable {
   ) throws {
     var read: [(index: Int, expected: ChunkID?, bytes: Slice)] = []
     var used = 0
-    var open: (path: RelativePath, handle: FileHandle?)?
+    var open: (path: RelativePath, file: OpenFile?)?
     for (index, candidate) in group {
       if open?.path != candidate.path {
-        open = (candidate.path, try? root.file(candidate.path, flags: O_RDONLY | O_NONBLOCK))
+        open = (candidate.path, try? root.open(candidate.path))
       }
-      guard let handle = open?.handle else { continue }
+      guard let file = open?.file else { continue }
       let range = used..<used + candidate.length
-      let got = try? WritableSlice(buffer, range).withMemory { try handle.read(at: candidate.offset, into: $0) }
+      let got = try? WritableSlice(buffer, range).withMemory { try file.read(at: candidate.offset, into: $0) }
       guard got == candidate.length else { continue }
-      handle.forget(candidate.offset..<candidate.offset + candidate.length)
+      file.forget(candidate.offset..<candidate.offset + candidate.length)
       read.append((index, candidate.expected, buffer.slice(range)))
       used += candidate.length
     }
     let digests = SHA256.hash(
+      each:
       read.map { part in
         var payload = Payload()
         payload.append(part.bytes)

@@ -1,5 +1,4 @@
 import Digests
-import Glibc
 import Platform
 import Repository
 
@@ -55,22 +54,22 @@ struct RestorePlan: Sendable {
 
   /// Removes from the directory that is built what cannot be part of this restore: files of another size, and anything where a
   /// file should be.
-  func prepareDirectory(_ manifest: Manifest, below root: DirectoryHandle) throws {
+  func prepareDirectory(_ manifest: Manifest, below root: OpenDirectory) throws {
     for index in files {
       let file = manifest.files[index]
-      guard let status = try? root.status(file.path) else { continue }
-      if status.st_mode & S_IFMT != S_IFREG || Int(status.st_size) != file.size { try root.remove(file.path) }
+      guard let status = try? root.status(of: file.path) else { continue }
+      if !status.isFile || status.size != file.size { try root.remove(file.path) }
     }
-    for link in links where (try? root.status(link.path)) != nil { try root.remove(link.path) }
+    for link in links where (try? root.status(of: link.path)) != nil { try root.remove(link.path) }
   }
 
   /// The chunks that may be in the directory already, with their places.
-  func candidates(_ manifest: Manifest, below root: DirectoryHandle) -> [(LocalCandidate, Destination)] {
+  func candidates(_ manifest: Manifest, below root: OpenDirectory) -> [(LocalCandidate, Destination)] {
     var candidates: [(LocalCandidate, Destination)] = []
     for index in files {
       let file = manifest.files[index]
-      guard let handle = try? root.file(file.path, flags: O_RDWR) else { continue }
-      let holes = handle.holes(size: file.size)
+      guard let handle = try? root.open(file.path) else { continue }
+      let holes = handle.holes()
       var offset = 0
       for chunk in file.chunks {
         let run = offset..<offset + chunk.length
@@ -89,10 +88,10 @@ struct RestorePlan: Sendable {
   }
 
   /// Makes links and directories, and gives everything but the files its mode and time, innermost first.
-  func finishTree(_ manifest: Manifest, below root: DirectoryHandle) throws {
+  func finishTree(_ manifest: Manifest, below root: OpenDirectory) throws {
     for link in links {
       try root.makeLink(link.path, target: link.target)
-      try root.setModified(link.path, nanoseconds: link.mtime)
+      try root.setModified(link.path, link.modified)
     }
     var wanted: Set<RelativePath>?
     if !isWhole {
@@ -104,17 +103,17 @@ struct RestorePlan: Sendable {
       wanted = parents
     }
     for entry in manifest.directories.sorted(by: { $1.path < $0.path }) where wanted?.contains(entry.path) ?? true {
-      let directory = try root.directory(entry.path, create: true)
+      let directory = try root.makeDirectory(entry.path)
       try directory.sync()
-      try directory.setAttributes(mode: entry.attributes.mode, modified: entry.attributes.mtime)
+      try directory.setAttributes(permissions: entry.attributes.permissions, modified: entry.attributes.modified)
     }
     // Making a directory below another moves the outer one's time, and innermost first they are all made before the outermost gets
     // its own; siblings made later still touch their parent, so times are set once more from the outside in.
     for entry in manifest.directories where wanted?.contains(entry.path) ?? true {
-      try root.setModified(entry.path, nanoseconds: entry.attributes.mtime)
+      try root.setModified(entry.path, entry.attributes.modified)
     }
     if let attributes = manifest.root {
-      try root.setAttributes(mode: attributes.mode, modified: attributes.mtime)
+      try root.setAttributes(permissions: attributes.permissions, modified: attributes.modified)
     }
   }
 }

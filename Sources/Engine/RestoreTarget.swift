@@ -10,7 +10,7 @@ final class RestoreTarget: Sendable {
   /// Where it is built.
   let partialPath: String
   /// The directory that is being built.
-  let root: DirectoryHandle
+  let root: OpenDirectory
   private let single: RelativePath?
   private let overwrite: Bool
 
@@ -35,7 +35,7 @@ final class RestoreTarget: Sendable {
     self.overwrite = overwrite
     partialPath = "\(parent)/.\(String(name.prefix(180))).ckbackup-\(snapshot.id)"
     if mkdir(partialPath, 0o700) != 0, errno != EEXIST { throw SystemError.last("mkdir", partialPath) }
-    root = try DirectoryHandle(partialPath)
+    root = try OpenDirectory(partialPath)
     // The lock is the kernel's: it ends with the process, however that ends.
     guard flock(root.descriptor, LOCK_EX | LOCK_NB) == 0 else { throw EngineError.targetBusy(path: path) }
   }
@@ -61,7 +61,7 @@ final class RestoreTarget: Sendable {
       try Self.removeTree(source)
     }
     if single != nil { rmdir(partialPath) }
-    try DirectoryHandle(Self.split(path).parent).sync()
+    try OpenDirectory(Self.split(path).parent).sync()
   }
 
   /// Gives up the place where nothing was built in it yet.

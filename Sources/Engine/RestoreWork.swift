@@ -46,22 +46,11 @@ final class RestoreWork: Sendable {
   }
 }
 
-extension DirectoryHandle {
+extension OpenDirectory {
   /// Writes a small file with all its bytes, durable, readable by its owner alone.
   func writeWhole(_ path: RelativePath, _ bytes: [UInt8]) throws(SystemError) {
-    let handle = try file(path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600, createParents: true)
-    try bytes.withUnsafeBytesTyped { (memory) throws(SystemError) in try handle.write(memory, at: 0) }
-    try handle.sync()
-  }
-}
-
-extension [UInt8] {
-  /// `withUnsafeBytes` that keeps the type of the error.
-  fileprivate func withUnsafeBytesTyped(_ body: (UnsafeRawBufferPointer) throws(SystemError) -> Void) throws(SystemError) {
-    var failure: SystemError?
-    withUnsafeBytes { memory in
-      do throws(SystemError) { try body(memory) } catch { failure = error }
-    }
-    if let failure { throw failure }
+    let output = try openForWriting(path, flags: O_CREAT | O_TRUNC)
+    try bytes.withUnsafeBytes { memory throws(SystemError) in try output.write(memory, at: 0) }
+    try output.sync()
   }
 }

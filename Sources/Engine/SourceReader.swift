@@ -5,9 +5,7 @@ import Repository
 /// A file that is to be pushed: where it is, how it looked when the tree was scanned, and how it is cut.
 struct SourceFile: Sendable {
   let path: RelativePath
-  let size: Int
-  let attributes: Manifest.Attributes
-  let inode: UInt64
+  let status: FileStatus
   let fileClass: FileClass
   /// Lengths of its chunks, in order.
   let cuts: [Int]
@@ -32,19 +30,19 @@ final class SourceReader {
     let file: Int
     var nextCut = 0
     var offset = 0
-    var handle: FileHandle?
+    var open: OpenFile?
   }
 
   /// The part of a batch that one file has: read by one job.
   private struct Job: Sendable {
     let file: Int
     let source: SourceFile
-    var handle: FileHandle?
-    var places: [(offset: Int, slice: Slice, target: WritableSlice)] = []
-    let finishes: Bool
+    let open: OpenFile?
+    var places: [(offset: Int, target: WritableSlice)] = []
+    var finishes = false
   }
 
-  private let root: DirectoryHandle
+  private let root: OpenDirectory
   private let files: [SourceFile]
   private let resources: Resources
   private var nextFile = 0
@@ -52,7 +50,7 @@ final class SourceReader {
   private static let mostChunksInBatch = 4096
 
   /// A reader of `files` below `root`, in their order.
-  init(root: DirectoryHandle, files: [SourceFile], resources: Resources) {
+  init(root: OpenDirectory, files: [SourceFile], resources: Resources) {
     self.root = root
     self.files = files
     self.resources = resources
@@ -79,10 +77,10 @@ final class SourceReader {
           break
         }
         let isLast = cursor.nextCut == source.cuts.count - 1
-        var job = jobs[cursor.file] ?? Job(file: cursor.file, source: source, handle: cursor.handle, finishes: false)
-        if isLast { job = Job(file: job.file, source: source, handle: job.handle, places: job.places, finishes: true) }
         let slice = buffer.slice(range)
-        job.places.append((cursor.offset, slice, WritableSlice(buffer, range)))
+        var job = jobs[cursor.file] ?? Job(file: cursor.file, source: source, open: cursor.open)
+        job.places.append((cursor.offset, WritableSlice(buffer, range)))
+        job.finishes = isLast
         jobs[cursor.file] = job
         chunks.append(SourceChunk(file: cursor.file, offset: cursor.offset, bytes: slice, isLast: isLast))
         if isLast {
@@ -110,42 +108,43 @@ final class SourceReader {
     let shares = stride(from: 0, to: jobs.count, by: max(1, (jobs.count + 7) / 8)).map { start in
       Array(jobs[start..<min(jobs.count, start + max(1, (jobs.count + 7) / 8))])
     }
-    let handles = try await concurrently(shares, limit: shares.count) { [root, resources] share in
+    let still = try await concurrently(shares, limit: shares.count) { [root, resources] share in
       try await resources.disk.run { try share.map { ($0.file, try Self.read($0, below: root)) } }
     }
-    let open = Dictionary(handles.joined().map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
+    let open = Dictionary(still.joined().map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
     for index in lanes.indices {
-      if let handle = open[lanes[index].file] { lanes[index].handle = handle }
+      if let file = open[lanes[index].file] { lanes[index].open = file }
     }
   }
 
-  /// Reads one file's part of a batch and holds the file to how it was scanned. Gives the handle while more is to come.
-  private static func read(_ job: Job, below root: DirectoryHandle) throws -> FileHandle? {
+  /// Reads one file's part of a batch and holds the file to how it was scanned. Gives the file while more is to come.
+  private static func read(_ job: Job, below root: OpenDirectory) throws -> OpenFile? {
     let source = job.source
-    let handle: FileHandle
+    let file: OpenFile
     do {
-      handle = try job.handle ?? root.file(source.path, flags: O_RDONLY | O_NOCTTY)
-    } catch let error as SystemError where error.isMissing {
+      file = try job.open ?? root.open(source.path)
+    } catch let error where error.isMissing {
       throw EngineError.vanished(path: root.display(source.path))
     }
-    if job.handle == nil {
-      try check(try handle.status(), source, root)
-      posix_fadvise(handle.descriptor, 0, 0, POSIX_FADV_SEQUENTIAL)
+    if job.open == nil {
+      try check(file.status, source, root)
+      file.willReadInOrder()
     }
     for place in job.places {
-      let got = try place.target.withMemory { try handle.read(at: place.offset, into: $0) }
+      let got = try place.target.withMemory { memory throws(SystemError) in try file.read(at: place.offset, into: memory) }
       if got != place.target.count { throw EngineError.changedWhileRead(path: root.display(source.path)) }
-      handle.forget(place.offset..<place.offset + got)
+      file.forget(place.offset..<place.offset + got)
     }
-    guard job.finishes else { return handle }
-    try check(try handle.status(), source, root)
+    guard job.finishes else { return file }
+    try check(try file.currentStatus(), source, root)
     return nil
   }
 
-  private static func check(_ status: stat, _ source: SourceFile, _ root: DirectoryHandle) throws {
-    guard Int(status.st_size) == source.size, status.modifiedNanoseconds == source.attributes.mtime,
-      UInt64(status.st_ino) == source.inode
-    else { throw EngineError.changedWhileRead(path: root.display(source.path)) }
+  private static func check(_ status: FileStatus, _ source: SourceFile, _ root: OpenDirectory) throws(EngineError) {
+    let scanned = source.status
+    guard status.size == scanned.size, status.modified == scanned.modified, status.inode == scanned.inode,
+      status.device == scanned.device
+    else { throw .changedWhileRead(path: root.display(source.path)) }
   }
 }
 

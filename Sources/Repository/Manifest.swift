@@ -42,15 +42,15 @@ public struct Manifest: Equatable, Sendable {
 
   /// Permission bits and modification time of a file or directory.
   public struct Attributes: Equatable, Sendable {
-    /// The lower twelve bits of the mode: permissions, set-id and sticky bits.
-    public var mode: UInt16
-    /// Modification time in nanoseconds since 1970.
-    public var mtime: Int64
+    /// Permissions, set-id and sticky bits: 0...0o7777.
+    public var permissions: UInt32
+    /// When the content changed last.
+    public var modified: Timestamp
 
-    /// A mode and a modification time.
-    public init(mode: UInt16, mtime: Int64) {
-      self.mode = mode
-      self.mtime = mtime
+    /// Permission bits and a modification time.
+    public init(permissions: UInt32, modified: Timestamp) {
+      self.permissions = permissions
+      self.modified = modified
     }
   }
 
@@ -135,14 +135,14 @@ public struct Manifest: Equatable, Sendable {
     public var path: RelativePath
     /// What it points to: any bytes.
     public var target: [UInt8]
-    /// Modification time in nanoseconds since 1970.
-    public var mtime: Int64
+    /// When the link itself was made.
+    public var modified: Timestamp
 
     /// A link.
-    public init(path: RelativePath, target: [UInt8], mtime: Int64) {
+    public init(path: RelativePath, target: [UInt8], modified: Timestamp) {
       self.path = path
       self.target = target
-      self.mtime = mtime
+      self.modified = modified
     }
   }
 

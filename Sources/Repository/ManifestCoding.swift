@@ -11,19 +11,19 @@ extension Manifest {
 
   /// The manifest as its object's bytes: gzip over JSON.
   public func encode() throws(FormatError) -> [UInt8] {
-    func octal(_ mode: UInt16) -> String {
+    func octal(_ mode: UInt32) -> String {
       let digits = String(mode, radix: 8)
       return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
     }
     let document = ManifestDocument(
       format: repositoryFormat, id: id, run: run, step: step, time: time, kind: kind,
-      root: root.map { .init(mode: octal($0.mode), mtime: $0.mtime) },
+      root: root.map { .init(mode: octal($0.permissions), mtime: $0.modified.nanoseconds) },
       packs: packs.map { .init(key: $0.key, size: $0.size, etag: $0.etag, class: $0.fileClass) },
       files: files.map { file in
         let path = TextOrBase64.encode(file.path.bytes)
         return .init(
-          path: path.text, pathBase64: path.base64, size: file.size, mode: octal(file.attributes.mode),
-          mtime: file.attributes.mtime, sha256: hex(file.sha256), md5: hex(file.md5), class: file.fileClass,
+          path: path.text, pathBase64: path.base64, size: file.size, mode: octal(file.attributes.permissions),
+          mtime: file.attributes.modified.nanoseconds, sha256: hex(file.sha256), md5: hex(file.md5), class: file.fileClass,
           holes: file.holes.isEmpty ? nil : file.holes.map { [$0.lowerBound, $0.count] },
           chunks: .init(
             id: file.chunks.map(\.id.hex), pack: file.chunks.map(\.pack), offset: file.chunks.map(\.offset),
@@ -34,13 +34,13 @@ extension Manifest {
         let target = TextOrBase64.encode(link.target)
         return .init(
           path: path.text, pathBase64: path.base64, target: target.text, targetBase64: target.base64,
-          mtime: link.mtime)
+          mtime: link.modified.nanoseconds)
       },
       directories: directories.map { directory in
         let path = TextOrBase64.encode(directory.path.bytes)
         return .init(
-          path: path.text, pathBase64: path.base64, mode: octal(directory.attributes.mode),
-          mtime: directory.attributes.mtime)
+          path: path.text, pathBase64: path.base64, mode: octal(directory.attributes.permissions),
+          mtime: directory.attributes.modified.nanoseconds)
       })
     return try Gzip.compress(MetadataCoding.encode(document, pretty: false))
   }
@@ -98,7 +98,7 @@ private struct Reader {
     }
     var references: [Manifest.PackReference] = []
     for pack in packs {
-      guard pack.key.hasPrefix(ObjectKey.packs), RelativePath(pack.key) != nil, pack.size > 0 else {
+      guard pack.key.hasPrefix(ObjectKey.packs), (try? RelativePath(pack.key)) != nil, pack.size > 0 else {
         throw invalid("pack \(pack.key) has an impossible name or size")
       }
       references.append(.init(key: pack.key, size: pack.size, etag: pack.etag, fileClass: pack.class))
@@ -109,7 +109,9 @@ private struct Reader {
     for link in document.links {
       guard let target = TextOrBase64.decode(link.target, link.targetBase64), !target.isEmpty, !target.contains(0)
       else { throw invalid("a link has no target") }
-      links.append(.init(path: try path(link.path, link.pathBase64), target: target, mtime: link.mtime))
+      links.append(
+        .init(
+          path: try path(link.path, link.pathBase64), target: target, modified: Timestamp(nanoseconds: link.mtime)))
     }
     var directories: [Manifest.DirectoryEntry] = []
     for entry in document.directories {
@@ -173,15 +175,15 @@ private struct Reader {
 
   private func path(_ text: String?, _ base64: String?) throws(FormatError) -> RelativePath {
     guard let bytes = TextOrBase64.decode(text, base64) else { throw invalid("an entry has no path") }
-    guard let path = RelativePath(bytes) else {
+    guard let path = try? RelativePath(bytes) else {
       throw invalid("the path \(String(decoding: bytes.prefix(200), as: UTF8.self).debugDescription) is not allowed")
     }
     return path
   }
 
   private func attributes(_ mode: String, _ mtime: Int64) throws(FormatError) -> Manifest.Attributes {
-    guard let bits = UInt16(mode, radix: 8), bits <= 0o7777 else { throw invalid("mode \(mode) does not exist") }
-    return .init(mode: bits, mtime: mtime)
+    guard let bits = UInt32(mode, radix: 8), bits <= 0o7777 else { throw invalid("mode \(mode) does not exist") }
+    return .init(permissions: bits, modified: Timestamp(nanoseconds: mtime))
   }
 
   private func invalid(_ detail: String) -> FormatError { .invalid(object: object, detail: detail) }

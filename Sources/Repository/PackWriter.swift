@@ -137,7 +137,7 @@ public final class PackWriter {
 
   private func send(_ parts: [Payload]) async throws {
     guard let pack = open else { return }
-    let digests = try await pool.run { MD5.hash(parts) }
+    let digests = try await pool.run { MD5.hash(each: parts) }
     if upload == nil {
       // One unfinished pack at most: the one before must be in the store first.
       _ = try await previous?.value
