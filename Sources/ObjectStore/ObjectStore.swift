@@ -3,7 +3,8 @@ import Platform
 /// What a store keeps objects in: an S3 bucket's prefix, a directory, or memory.
 ///
 /// The contract that every store holds and that the callers rely on:
-/// - Keys are relative, `/`-separated, never empty, without empty, `.` or `..` components, each at most 255 bytes.
+/// - Keys are relative, `/`-separated, never empty, without empty, `.` or `..` components, each at most 255 bytes; 1,024 bytes
+///   in all; without control characters.
 /// - `put` and `complete` are atomic: a reader sees the whole new object or what was there before. They replace.
 /// - After `put` or `complete` returned, the object is durable and is seen by `get`, `head` and `list`.
 /// - Every call may be repeated with the same arguments after a failure; `delete` of what is missing succeeds.
@@ -107,11 +108,15 @@ public struct PartReceipt: Equatable, Sendable {
   public let number: Int
   /// What the store answered as the part's ETag; it goes back to it in `complete`.
   public let etag: String
+  /// The part's size in bytes, or nil where it is not known any more. With all sizes a completion whose answer was lost can be
+  /// settled by looking at the object.
+  public let size: Int?
 
-  /// A part by its number and the ETag that the store gave it.
-  public init(number: Int, etag: String) {
+  /// A part by its number, the ETag that the store gave it, and its size.
+  public init(number: Int, etag: String, size: Int? = nil) {
     self.number = number
     self.etag = etag
+    self.size = size
   }
 }
 

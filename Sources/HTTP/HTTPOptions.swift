@@ -1,0 +1,25 @@
+/// How a client connects and when it gives up. Proxies come from libcurl's environment variables
+/// (`https_proxy`, `no_proxy`; curl.se/libcurl/c/CURLOPT_PROXY.html).
+public struct HTTPOptions: Sendable {
+  /// Connections to one host at most; further requests wait for one.
+  public var connections = 8
+  /// Seconds until a connection, TLS included, must stand.
+  public var connectSeconds = 10.0
+  /// Seconds without a single byte in either direction after which a transfer is given up.
+  public var stallSeconds = 60
+  /// A file of certificates (PEM) to trust instead of the system's; nil for the system's.
+  public var caFile: String?
+  /// Whether servers must prove who they are. False only where a user said so in so many words.
+  public var verifyTLS = true
+  /// The `User-Agent` field.
+  public var userAgent = "ckbackup"
+  /// Bytes of an answer's header at most.
+  public var headerLimit = 64 << 10
+  /// Bytes of the body of an unsuccessful answer at most; the rest is left out.
+  public var errorBodyLimit = 64 << 10
+  /// The size of libcurl's buffer in each direction, 16 KiB to 512 KiB. Larger means fewer calls for the same bytes.
+  public var bufferSize = 512 << 10
+
+  /// The defaults.
+  public init() {}
+}
