@@ -4,8 +4,9 @@ import PackageDescription
 let strict: [SwiftSetting] = [.treatAllWarnings(as: .error), .swiftLanguageMode(.v6)]
 
 /// A library target of this package: one folder of `Sources/`, one job.
-func layer(_ name: String, on dependencies: [Target.Dependency]) -> Target {
-  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+func layer(_ name: String, on dependencies: [Target.Dependency], embedding files: [String] = []) -> Target {
+  .target(
+    name: name, dependencies: dependencies, resources: files.map { .embedInCode($0) }, swiftSettings: strict)
 }
 
 func tests(of name: String, with more: [Target.Dependency] = []) -> Target {
@@ -31,7 +32,9 @@ let package = Package(
     layer("HTTP", on: ["Platform", "CCurl"]),
     layer("ObjectStore", on: ["Platform", "Digests", "HTTP", "CExpat", "COpenSSL"]),
     layer("Checkpoints", on: ["Platform"]),
-    layer("Repository", on: ["Platform", "Digests", "ObjectStore", "CZlib"]),
+    layer(
+      "Repository", on: ["Platform", "Digests", "ObjectStore", "CZlib"],
+      embedding: ["Recovery/recover.py", "Recovery/README.txt"]),
     layer("Engine", on: ["Platform", "Digests", "ObjectStore", "Repository", "Checkpoints"]),
     layer(
       "Commands",

@@ -170,18 +170,22 @@ public final class OpenDirectory: Sendable {
   }
 
   /// Opens the directory that is `path` below the root, where this one is `path.parent` below the root.
-  func child(_ path: RelativePath) throws(SystemError) -> OpenDirectory {
+  package func child(_ path: RelativePath) throws(SystemError) -> OpenDirectory {
     try walk(path.components.suffix(1), on: path)
   }
 
-  /// Opens one directory after the other, none through a link; `path` is what the user asked for.
-  private func walk(_ components: ArraySlice<ArraySlice<UInt8>>, on path: RelativePath) throws(SystemError)
-    -> OpenDirectory
-  {
+  /// Opens one directory after the other, none through a link, `making` those that are missing; `path` is what the user asked for.
+  func walk(
+    _ components: ArraySlice<ArraySlice<UInt8>>, on path: RelativePath, making: Bool = false
+  ) throws(SystemError) -> OpenDirectory {
     var current = self
     for component in components {
+      let name = cName(component)
+      if making, mkdirat(current.descriptor, name, 0o700) != 0, errno != EEXIST {
+        throw failure("mkdir", path, errno)
+      }
       let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-      let descriptor = ck_openat(current.descriptor, cName(component), flags, 0)
+      let descriptor = ck_openat(current.descriptor, name, flags, 0)
       guard descriptor >= 0 else { throw failure("open", path, errno) }
       current = OpenDirectory(descriptor: descriptor, base: base, below: path)
     }

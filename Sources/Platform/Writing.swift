@@ -10,20 +10,7 @@ extension OpenDirectory {
 
   /// Opens a directory below this one and makes what is missing on the way with mode 0700. Throws `SystemError`.
   public func makeDirectory(_ relative: RelativePath) throws(SystemError) -> OpenDirectory {
-    try make(relative.components[...], relative)
-  }
-
-  private func make(_ components: ArraySlice<ArraySlice<UInt8>>, _ whole: RelativePath) throws(SystemError) -> OpenDirectory {
-    var current = self
-    for component in components {
-      let name = cName(component)
-      if mkdirat(current.descriptor, name, 0o700) != 0, errno != EEXIST { throw .last("mkdir", display(whole)) }
-      let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-      let descriptor = ck_openat(current.descriptor, name, flags, 0)
-      guard descriptor >= 0 else { throw .last("open", display(whole)) }
-      current = OpenDirectory(descriptor: descriptor, path: current.path)
-    }
-    return current
+    try walk(relative.components[...], on: relative, making: true)
   }
 
   /// The directory that holds an entry, without making anything.
@@ -37,7 +24,7 @@ extension OpenDirectory {
   public func openForWriting(_ relative: RelativePath, flags: Int32 = 0) throws(SystemError) -> WritableFile {
     let components = relative.components
     let holder =
-      flags & O_CREAT != 0 ? try make(components.dropLast(), relative) : try self.holder(of: relative)
+      try walk(components.dropLast(), on: relative, making: flags & O_CREAT != 0)
     let all = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags
     let descriptor = ck_openat(holder.descriptor, cName(components.last ?? []), all, 0o600)
     guard descriptor >= 0 else { throw .last("open", display(relative)) }
@@ -56,7 +43,7 @@ extension OpenDirectory {
 
   /// Makes a symbolic link with any bytes as its target, and the directories above it. Throws `SystemError`.
   public func makeLink(_ relative: RelativePath, target: [UInt8]) throws(SystemError) {
-    let holder = try make(relative.components.dropLast(), relative)
+    let holder = try walk(relative.components.dropLast(), on: relative, making: true)
     guard symlinkat(cName(target), holder.descriptor, cName(relative.components.last ?? [])) == 0 else {
       throw .last("symlink", display(relative))
     }

@@ -28,8 +28,8 @@ public struct Repository: Sendable {
     }
     let info = RepositoryInfo(
       id: hex(surroundings.random(16)), created: surroundings.now(), chunkSize: chunkSize)
-    try await store.put(ObjectKey.readme, Payload(Array(RecoveryFiles.readme.utf8)))
-    try await store.put(ObjectKey.recovery, Payload(Array(RecoveryFiles.script.utf8)))
+    try await store.put(ObjectKey.readme, Payload(PackageResources.README_txt))
+    try await store.put(ObjectKey.recovery, Payload(PackageResources.recover_py))
     try await store.put(ObjectKey.repository, Payload(MetadataCoding.encode(info)))
     return info
   }

@@ -1,4 +1,3 @@
-import Glibc
 import Platform
 
 /// Time and randomness as parameters, so that tests decide them.
@@ -18,13 +17,7 @@ public struct Surroundings: Sendable {
   public static let system = Surroundings(
     now: { .now() },
     random: { count in
-      [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-        // getrandom gives up to 256 bytes in one piece or waits until it can (getrandom(2)).
-        while filled < count {
-          let got = getrandom(buffer.baseAddress.map { $0 + filled }, min(256, count - filled), 0)
-          precondition(got > 0 || errno == EINTR, "the kernel gives no random bytes")
-          filled += max(0, got)
-        }
-      }
+      var generator = SystemRandomNumberGenerator()
+      return (0..<count).map { _ in UInt8.random(in: 0...(.max), using: &generator) }
     })
 }
