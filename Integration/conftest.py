@@ -1,0 +1,88 @@
+import os
+import shutil
+import sys
+import uuid
+
+import pytest
+
+from harness import servers
+from harness.cli import BINARY, Ckbackup
+from harness.stores import DirectoryObjects, S3Objects
+from harness.trees import make_checkpoint
+
+
+class Repository:
+    """A fresh repository in one store: its objects, and the program that is told of it."""
+
+    def __init__(self, home, objects, endpoint=None, **settings):
+        self.objects = objects
+        self.ck = Ckbackup(home, objects.url, endpoint, **settings)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def binary():
+    if not os.access(BINARY, os.X_OK):
+        pytest.exit(f"{BINARY} is not there: run make build, or set CKBACKUP_BIN", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory):
+    with servers.seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def rclone(tmp_path_factory):
+    with servers.rclone(tmp_path_factory.mktemp("rclone")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def new_repository(tmp_path_factory, request):
+    """Makes repositories: `new_repository("seaweedfs", pack_size="16MiB")`. Unless `init` is false, they are ready."""
+
+    homes = []
+
+    def make(kind, init=True, **settings):
+        home = tmp_path_factory.mktemp("home")
+        homes.append(home)
+        if kind == "directory":
+            repository = Repository(home, DirectoryObjects(home / "repository"), **settings)
+        else:
+            endpoint = request.getfixturevalue(kind)
+            bucket = f"tests-{uuid.uuid4().hex[:12]}"
+            endpoint.create_bucket(bucket)
+            repository = Repository(home, S3Objects(endpoint, bucket, "team/llama"), endpoint, **settings)
+        if init:
+            repository.ck("init")
+        return repository
+
+    yield make
+    for home in homes:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(params=["directory", "seaweedfs"])
+def store(request):
+    """The kinds of store that a rule is held against."""
+    return request.param
+
+
+@pytest.fixture
+def repository(new_repository, store):
+    return new_repository(store)
+
+
+@pytest.fixture
+def directory_repository(new_repository):
+    return new_repository("directory")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A small checkpoint that no test may change."""
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint-1000", size=4)
+
+
+def pytest_report_header():
+    return [f"ckbackup: {BINARY}", f"python: {sys.executable}"]
