@@ -1,0 +1,73 @@
+#include "toml.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <toml++/toml.h>
+
+namespace {
+
+struct leaf {
+  std::string key;
+  std::string value;
+  char kind;
+  unsigned line;
+};
+
+void flatten(const toml::node &node, const std::string &key, std::vector<leaf> &leaves) {
+  if (auto table = node.as_table()) {
+    for (auto &&[name, child] : *table) {
+      flatten(child, key.empty() ? std::string(name.str()) : key + "." + std::string(name.str()), leaves);
+    }
+    return;
+  }
+  if (auto array = node.as_array()) {
+    for (auto &&child : *array) flatten(child, key, leaves);
+    return;
+  }
+  leaf found{key, "", 'o', static_cast<unsigned>(node.source().begin.line)};
+  if (auto text = node.as_string()) {
+    found.kind = 's';
+    found.value = text->get();
+  } else if (auto number = node.as_integer()) {
+    found.kind = 'i';
+    found.value = std::to_string(number->get());
+  } else if (auto flag = node.as_boolean()) {
+    found.kind = 'b';
+    found.value = flag->get() ? "true" : "false";
+  }
+  leaves.push_back(found);
+}
+
+}  // namespace
+
+struct ck_toml {
+  std::vector<leaf> leaves;
+};
+
+extern "C" ck_toml *ck_toml_parse(const char *text, size_t length, char *message, size_t capacity, unsigned *line) {
+  auto result = toml::parse(std::string_view(text, length));
+  if (!result) {
+    auto description = result.error().description();
+    std::snprintf(message, capacity, "%.*s", static_cast<int>(description.size()), description.data());
+    *line = static_cast<unsigned>(result.error().source().begin.line);
+    return nullptr;
+  }
+  auto document = new ck_toml;
+  flatten(result.table(), "", document->leaves);
+  std::stable_sort(document->leaves.begin(), document->leaves.end(),
+                   [](const leaf &a, const leaf &b) { return a.line < b.line; });
+  return document;
+}
+
+extern "C" void ck_toml_free(ck_toml *document) { delete document; }
+extern "C" size_t ck_toml_count(const ck_toml *document) { return document->leaves.size(); }
+extern "C" const char *ck_toml_key(const ck_toml *document, size_t index) { return document->leaves[index].key.c_str(); }
+extern "C" const char *ck_toml_value(const ck_toml *document, size_t index) {
+  return document->leaves[index].value.c_str();
+}
+extern "C" char ck_toml_kind(const ck_toml *document, size_t index) { return document->leaves[index].kind; }
+extern "C" unsigned ck_toml_line(const ck_toml *document, size_t index) { return document->leaves[index].line; }

@@ -1,0 +1,70 @@
+import Glibc
+import ObjectStore
+import Platform
+
+/// A configuration file that cannot be used.
+enum ConfigurationError: Error, Sendable {
+  /// The file that was named is not there or cannot be read.
+  case unreadable(SystemError)
+  /// A line that is wrong, and why.
+  case invalid(file: String, line: Int, message: String)
+  /// A value from the environment that is wrong.
+  case environment(variable: String, message: String)
+}
+
+/// Finds the configuration file and reads it.
+enum ConfigurationFile {
+  private static let largest = 1 << 20
+
+  /// Where a file is looked for when none is named, in this order.
+  static func places(_ environment: [String: String]) -> [String] {
+    var places = ["ckbackup.toml"]
+    if let base = environment["XDG_CONFIG_HOME"] ?? environment["HOME"].map({ "\($0)/.config" }) {
+      places.append("\(base)/ckbackup/config.toml")
+    }
+    return places + ["/etc/ckbackup/config.toml"]
+  }
+
+  /// Reads `--config`, else `$CKBACKUP_CONFIG`, else the first place that has a file, into a configuration.
+  static func load(
+    named: String?, environment: [String: String], into configuration: inout Configuration
+  ) throws(ConfigurationError) {
+    if let path = named ?? environment["CKBACKUP_CONFIG"] {
+      return try read(path, into: &configuration)
+    }
+    for place in places(environment) where access(place, F_OK) == 0 {
+      return try read(place, into: &configuration)
+    }
+  }
+
+  private static func read(_ path: String, into configuration: inout Configuration) throws(ConfigurationError) {
+    let text = try content(of: path)
+    let document: TOMLDocument
+    do {
+      document = try TOMLDocument(text)
+    } catch {
+      throw .invalid(file: path, line: error.line, message: error.message)
+    }
+    for leaf in document.leaves {
+      guard let key = ConfigurationKey.all.first(where: { $0.name == leaf.key }) else {
+        let near = nearest(leaf.key, among: ConfigurationKey.all.map(\.name))
+        let hint = near.map { "; did you mean \($0)?" } ?? ""
+        throw .invalid(file: path, line: leaf.line, message: "there is no key \(leaf.key)\(hint)")
+      }
+      let fits = leaf.kind == key.kind || (key.kind == .string && leaf.kind == .integer)
+      guard fits, key.store(leaf.value, &configuration) else {
+        throw .invalid(file: path, line: leaf.line, message: "\(leaf.key) takes \(key.takes)")
+      }
+    }
+  }
+
+  private static func content(of path: String) throws(ConfigurationError) -> [UInt8] {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw .unreadable(.last("open", path)) }
+    let file = WritableFile(descriptor: descriptor, path: path)
+    var content = [UInt8](repeating: 0, count: largest)
+    let count = read(file.descriptor, &content, largest)
+    guard count >= 0 else { throw .unreadable(.last("read", path)) }
+    return Array(content.prefix(count))
+  }
+}

@@ -1,0 +1,128 @@
+import Engine
+import ObjectStore
+
+/// A key of the configuration file: its name, what it takes, and where the value goes.
+struct ConfigurationKey: Sendable {
+  let name: String
+  /// What a value must be, in words that follow "takes".
+  let takes: String
+  let kind: TOMLDocument.Leaf.Kind
+  /// Stores a value; false where it is not what the key takes. An array's elements come one by one.
+  let store: @Sendable (String, inout Configuration) -> Bool
+
+  /// Every key there is, in the order of `config.example.toml`.
+  static let all: [ConfigurationKey] = [
+    text("repository", \.repository),
+    text("endpoint", \.endpoint),
+    key("region", "a region's name") { value, configuration in
+      configuration.region = value
+      return !value.isEmpty
+    },
+    key("addressing", "auto, path or virtual") { value, configuration in
+      guard let addressing = S3Settings.Addressing(rawValue: value) else { return false }
+      configuration.addressing = addressing
+      return true
+    },
+    flag("sign_payload", \.signPayload),
+    text("ca_file", \.caFile),
+    flag("verify_tls", \.verifyTLS),
+    text("profile", \.profile),
+    text("access_key_variable", \.accessKeyVariable),
+    text("secret_key_variable", \.secretKeyVariable),
+    text("session_token_variable", \.sessionTokenVariable),
+    number("connections", 1...256, \.connections),
+    size("memory", atLeast: Resources.leastMemory, \.memory),
+    number("threads", 0...256, \.threads),
+    size("pack_size", atLeast: 1 << 20, \.packSize),
+    text("cache", \.cache),
+    text("run", \.run),
+    key("best", "METRIC, METRIC:min or METRIC:max") { value, configuration in
+      guard let ranking = Ranking(value) else { return false }
+      configuration.best = ranking
+      return true
+    },
+    key("grace", "a time such as \"24h\"") { value, configuration in
+      guard let seconds = Quantity.seconds(value) else { return false }
+      configuration.grace = seconds
+      return true
+    },
+    optionalNumber("prune.keep_last", \.policy.last),
+    key("prune.keep_best", "N, N:METRIC or N:METRIC:min|max") { value, configuration in
+      guard let rule = RetentionPolicy.Best(value) else { return false }
+      configuration.policy.best.append(rule)
+      return true
+    },
+    optionalNumber("prune.keep_every", \.policy.every),
+    key("prune.keep_within", "a time such as \"30d\"") { value, configuration in
+      configuration.policy.within = Quantity.seconds(value)
+      return configuration.policy.within != nil
+    },
+    key("prune.keep_tags", "labels") { value, configuration in
+      configuration.policy.tags.append(value)
+      return Tagging.isValid(value)
+    },
+  ]
+
+  private static func key(
+    _ name: String, _ takes: String, _ store: @escaping @Sendable (String, inout Configuration) -> Bool
+  ) -> ConfigurationKey {
+    ConfigurationKey(name: name, takes: takes, kind: .string, store: store)
+  }
+
+  private static func text(
+    _ name: String, _ path: WritableKeyPath<Configuration, String?> & Sendable
+  ) -> ConfigurationKey {
+    key(name, "a text") { value, configuration in
+      configuration[keyPath: path] = value
+      return !value.isEmpty
+    }
+  }
+
+  private static func flag(_ name: String, _ path: WritableKeyPath<Configuration, Bool> & Sendable) -> ConfigurationKey {
+    ConfigurationKey(name: name, takes: "true or false", kind: .boolean) { value, configuration in
+      configuration[keyPath: path] = value == "true"
+      return true
+    }
+  }
+
+  private static func number(
+    _ name: String, _ range: ClosedRange<Int>, _ path: WritableKeyPath<Configuration, Int> & Sendable
+  ) -> ConfigurationKey {
+    let takes = "a whole number from \(range.lowerBound) to \(range.upperBound)"
+    return ConfigurationKey(name: name, takes: takes, kind: .integer) { value, configuration in
+      guard let number = Int(value), range.contains(number) else { return false }
+      configuration[keyPath: path] = number
+      return true
+    }
+  }
+
+  private static func optionalNumber(
+    _ name: String, _ path: WritableKeyPath<Configuration, Int?> & Sendable
+  ) -> ConfigurationKey {
+    ConfigurationKey(name: name, takes: "a whole number of at least 1", kind: .integer) { value, configuration in
+      guard let number = Int(value), number >= 1 else { return false }
+      configuration[keyPath: path] = number
+      return true
+    }
+  }
+
+  private static func size(
+    _ name: String, atLeast least: Int, _ path: WritableKeyPath<Configuration, Int> & Sendable
+  ) -> ConfigurationKey {
+    key(name, "a size of at least \(Quantity.format(bytes: least))") { value, configuration in
+      guard let bytes = Quantity.bytes(value), bytes >= least else { return false }
+      configuration[keyPath: path] = bytes
+      return true
+    }
+  }
+}
+
+extension RetentionPolicy.Best {
+  /// Reads `N`, `N:METRIC` or `N:METRIC:min|max`.
+  init?(_ text: String) {
+    let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let count = parts.first.flatMap({ Int($0) }), count >= 1 else { return nil }
+    guard let ranking = parts.count > 1 ? Ranking(parts[1]) : Ranking() else { return nil }
+    self.init(count: count, ranking: ranking)
+  }
+}

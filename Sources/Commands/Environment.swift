@@ -1,0 +1,141 @@
+import Engine
+import Glibc
+import ObjectStore
+import Platform
+import Repository
+
+/// What a command gets from outside: arguments, environment, configuration.
+struct Environment: Sendable {
+  let arguments: Arguments
+  let configuration: Configuration
+  let console: Console
+  /// The process's environment variables.
+  let variables: [String: String]
+  /// How far the command is; shown while it runs.
+  let progress = Progress()
+
+  /// Reads the configuration and lets environment and flags beat it.
+  init(_ arguments: Arguments, variables: [String: String]) throws {
+    var configuration = Configuration()
+    try ConfigurationFile.load(named: arguments.string("config"), environment: variables, into: &configuration)
+    try configuration.adopt(environment: variables)
+    try configuration.adopt(flags: arguments)
+    self.arguments = arguments
+    self.configuration = configuration
+    self.variables = variables
+    console = Console(isJSON: arguments.has("json"), isQuiet: arguments.has("quiet"))
+  }
+
+  /// The store that the configuration names; with `create` a directory is made where there is none.
+  func store(create: Bool = false) throws -> any ObjectStore {
+    guard let repository = configuration.repository else {
+      throw UsageError("no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml")
+    }
+    guard repository.hasPrefix("s3://") else {
+      guard let path = Self.path(of: repository) else {
+        throw UsageError("\(repository) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path")
+      }
+      return try DirectoryStore(root: path, create: create)
+    }
+    let parts = repository.dropFirst("s3://".count).split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    var settings = try S3Settings(
+      endpoint: configuration.endpoint, region: configuration.region, bucket: String(parts[0]),
+      prefix: parts.count > 1 ? String(parts[1]) : "")
+    settings.addressing = configuration.addressing
+    settings.signPayload = configuration.signPayload
+    settings.connections = configuration.connections
+    settings.caFile = configuration.caFile
+    settings.verifyTLS = configuration.verifyTLS
+    if !configuration.verifyTLS { console.warn("the server's certificate is not checked (verify_tls = false)") }
+    return RetryingStore(S3Store(settings, credentials: credentials()))
+  }
+
+  /// Opens the repository.
+  func repository() async throws -> Repository {
+    let store = try store()
+    // A directory is as quick as its cache would be.
+    let isDirectory = store is DirectoryStore
+    return try await Repository.open(in: store, cacheRoot: isDirectory ? nil : cacheRoot, surroundings: .system)
+  }
+
+  /// What a command may use of the machine, for a repository's chunk size.
+  func resources(for repository: Repository) throws -> Resources {
+    let size = max(repository.info.chunkSize, 8 << 20)
+    return Resources(
+      memory: configuration.memory, bufferSize: size, threads: configuration.threads,
+      connections: configuration.connections)
+  }
+
+  /// The one snapshot that an operand names.
+  func snapshot(_ text: String, in repository: Repository) async throws -> Snapshot {
+    let address = try SnapshotAddress(text)
+    let snapshots = try await repository.snapshots(of: address.run).snapshots
+    if snapshots.isEmpty, address.run != nil {
+      return try address.resolve(in: try await repository.snapshots().snapshots, best: configuration.best)
+    }
+    return try address.resolve(in: snapshots, best: configuration.best)
+  }
+
+  /// `file:///x` and paths; nil for another scheme.
+  private static func path(of repository: String) -> String? {
+    if repository.hasPrefix("file://") {
+      let path = String(repository.dropFirst("file://".count))
+      return path.hasPrefix("/") ? path : nil
+    }
+    if repository.contains("://") { return nil }
+    return repository
+  }
+
+  private func credentials() -> any CredentialsProvider {
+    var providers: [any CredentialsProvider] = []
+    if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
+      providers.append(
+        EnvironmentCredentials(
+          environment: variables, accessKey: access, secretKey: secret,
+          sessionToken: configuration.sessionTokenVariable))
+    }
+    if configuration.profile == nil { providers.append(EnvironmentCredentials(environment: variables)) }
+    providers.append(ProfileCredentials(environment: variables, profile: configuration.profile))
+    return CredentialsChain(providers)
+  }
+
+  private var cacheRoot: String? {
+    if let cache = configuration.cache { return cache }
+    if let base = variables["XDG_CACHE_HOME"], base.hasPrefix("/") { return "\(base)/ckbackup" }
+    return variables["HOME"].map { "\($0)/.cache/ckbackup" }
+  }
+}
+
+extension Configuration {
+  /// Takes over the environment's variables.
+  mutating func adopt(environment: [String: String]) throws(ConfigurationError) {
+    func value(_ names: String...) -> String? { names.compactMap { environment[$0] }.first { !$0.isEmpty } }
+    repository = value("CKBACKUP_REPO") ?? repository
+    endpoint = value("CKBACKUP_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") ?? endpoint
+    region = value("AWS_REGION", "AWS_DEFAULT_REGION") ?? region
+    caFile = value("AWS_CA_BUNDLE") ?? caFile
+    if let text = value("CKBACKUP_MEMORY") {
+      guard let bytes = Quantity.bytes(text), bytes >= Resources.leastMemory else {
+        throw .environment(
+          variable: "CKBACKUP_MEMORY",
+          message: "takes a size of at least \(Quantity.format(bytes: Resources.leastMemory)), not \(text)")
+      }
+      memory = bytes
+    }
+  }
+
+  /// Takes over the flags that every command has.
+  mutating func adopt(flags: Arguments) throws(UsageError) {
+    repository = flags.string("repo") ?? repository
+    endpoint = flags.string("endpoint") ?? endpoint
+    region = flags.string("region") ?? region
+    profile = flags.string("profile") ?? profile
+    if let bytes = try flags.bytes("memory") {
+      guard bytes >= Resources.leastMemory else {
+        throw UsageError(
+          "--memory takes at least \(Quantity.format(bytes: Resources.leastMemory))", command: flags.command.name)
+      }
+      memory = bytes
+    }
+  }
+}

@@ -1,0 +1,97 @@
+import CPlatform
+import Engine
+import Glibc
+import Platform
+
+/// Shows progress on standard error while a command runs: a live line on a terminal, a line now and then elsewhere.
+struct ProgressDisplay: Sendable {
+  /// How it is shown.
+  enum Style: String, Sendable {
+    case live
+    case plain
+    case none
+  }
+
+  private let progress: Progress
+  private let style: Style
+
+  /// A display of `how` (`auto`, `live`, `plain`, `none`); nil where it is none of these.
+  init?(_ progress: Progress, how: String, isQuiet: Bool) {
+    self.progress = progress
+    if how == "auto" {
+      let isTerminal = isatty(STDERR_FILENO) == 1
+      style = isQuiet ? .none : isTerminal ? .live : .plain
+    } else {
+      guard let named = Style(rawValue: how) else { return nil }
+      style = named
+    }
+  }
+
+  /// Shows progress while `work` runs.
+  func during<Result: Sendable>(_ work: @Sendable () async throws -> Result) async throws -> Result {
+    guard style != .none else { return try await work() }
+    let shown = Task { await show() }
+    defer {
+      shown.cancel()
+      if style == .live { Console.write("\r\u{1b}[K", to: STDERR_FILENO) }
+    }
+    return try await work()
+  }
+
+  private func show() async {
+    var rate = Rate()
+    var seconds = 0.0
+    let step = style == .live ? 0.2 : 1.0
+    var nextLine = 10.0
+    while !Task.isCancelled {
+      do { try await Task.sleep(for: .seconds(step)) } catch { return }
+      seconds += step
+      let state = progress.now
+      rate.add(state, at: seconds)
+      if style == .live {
+        let width = max(20, Int(ck_terminal_columns(STDERR_FILENO)) - 1)
+        Console.write("\r" + String(line(state, rate).prefix(width)) + "\u{1b}[K", to: STDERR_FILENO)
+      } else if seconds >= nextLine {
+        Console.write(line(state, rate) + "\n", to: STDERR_FILENO)
+        nextLine = seconds + 30
+      }
+    }
+  }
+
+  private func line(_ state: Progress.State, _ rate: Rate) -> String {
+    var text = state.phase.rawValue
+    if state.total > 0 {
+      let percent = Int(Double(state.done) / Double(state.total) * 100)
+      text += " \(percent) %, \(Quantity.format(bytes: state.done)) of \(Quantity.format(bytes: state.total))"
+    }
+    if state.phase == .send { text += ", \(Quantity.format(bytes: state.transferred)) new" }
+    if state.total > 0, rate.perSecond > 0 {
+      let rest = Double(state.total - state.done) / rate.perSecond
+      text += ", \(Quantity.format(bytes: Int(rate.perSecond)))/s, \(Quantity.format(seconds: rest)) left"
+    }
+    return text
+  }
+}
+
+/// The rate of the last few seconds of a phase, in bytes per second.
+private struct Rate {
+  private var samples: [(seconds: Double, done: Int)] = []
+  private var phase: Progress.Phase?
+  private static let window = 5.0
+
+  private(set) var perSecond = 0.0
+
+  mutating func add(_ state: Progress.State, at seconds: Double) {
+    if state.phase != phase {
+      phase = state.phase
+      samples = []
+    }
+    samples.append((seconds, state.done))
+    samples.removeAll { seconds - $0.seconds > Self.window }
+    guard let first = samples.first, seconds > first.seconds else {
+      perSecond = 0
+      return
+    }
+    perSecond = Double(state.done - first.done) / (seconds - first.seconds)
+  }
+}

@@ -1,0 +1,101 @@
+import Engine
+import Platform
+import Repository
+
+/// `ckbackup verify`
+enum VerifyCommand: Command {
+  static let spec = CommandSpec(
+    name: "verify", summary: "Prove that what the repository keeps is there and is right.", operands: "[SNAPSHOT…]",
+    operandCount: 0...10_000,
+    options: [
+      OptionSpec("quick", "Existence, size and ETag of every pack, from listings alone (the default)."),
+      OptionSpec("deep", "Download everything and hash every byte."),
+      OptionSpec("budget", "SIZE", "Deep, on the packs that were read longest ago, up to SIZE."),
+      OptionSpec("sample", "PERCENT", "Deep, on so many percent of all bytes, read longest ago first."),
+    ],
+    details: """
+      It never stops at the first fault: everything that is wrong is listed, with the snapshots and files that it hurts, and the
+      exit code is 3. With --budget a nightly run covers everything in turn; the ledger in the repository remembers what was read.
+      """,
+    examples: [
+      "ckbackup verify", "ckbackup verify --budget 50GiB", "ckbackup verify --deep llama-sft@best",
+      "ckbackup verify --sample 5% --json",
+    ])
+
+  private struct Document: Encodable {
+    struct Fault: Encodable {
+      let object: String
+      let problem: String
+      let snapshots: [String]
+      let files: [String]
+    }
+    let snapshots: Int
+    let packs: Int
+    let bytes: Int
+    let readPacks: Int
+    let readBytes: Int
+    let coveredSince: String?
+    let unusedBytes: Int
+    let damages: [Fault]
+  }
+
+  static func run(_ environment: Environment) async throws -> ExitCode {
+    let depth = try depth(environment.arguments)
+    let repository = try await environment.repository()
+    let addresses = try environment.arguments.operands.map { try SnapshotAddress($0) }
+    let best = environment.configuration.best
+    let verify = Verify(repository, resources: try environment.resources(for: repository), progress: environment.progress)
+    let report = try await verify.run(depth) { snapshots in
+      addresses.isEmpty ? snapshots : try addresses.map { try $0.resolve(in: snapshots, best: best) }
+    }
+
+    for damage in report.damages { for sentence in damage.sentences { environment.console.result(sentence) } }
+    for line in summary(report, depth) { environment.console.show(line) }
+    if !report.damages.isEmpty { environment.console.result(Damage.cure) }
+    try environment.console.json(
+      Document(
+        snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
+        readBytes: report.readBytes, coveredSince: report.coveredSince?.rfc3339, unusedBytes: report.unusedBytes,
+        damages: report.damages.map {
+          .init(
+            object: $0.object, problem: $0.sentences.first ?? "", snapshots: $0.snapshots, files: $0.files)
+        }))
+    if report.damages.isEmpty { return .done }
+    Console.write("error: \(report.damages.count) objects of the repository are damaged or missing\n", to: 2)
+    return .damage
+  }
+
+  private static func depth(_ arguments: Arguments) throws(UsageError) -> Verify.Depth {
+    let given = ["quick", "deep", "budget", "sample"].filter(arguments.has)
+    if given.count > 1 {
+      throw UsageError("--\(given[0]) and --\(given[1]) exclude each other", command: spec.name)
+    }
+    if arguments.has("deep") { return .deep }
+    if let bytes = try arguments.bytes("budget") { return .budget(bytes) }
+    guard let text = arguments.string("sample") else { return .quick }
+    guard let percent = Double(text.hasSuffix("%") ? String(text.dropLast()) : text), (0...100).contains(percent) else {
+      throw UsageError("--sample takes a percentage such as 5%, not \(text)", command: spec.name)
+    }
+    return .sample(percent / 100)
+  }
+
+  private static func summary(_ report: Verify.Report, _ depth: Verify.Depth) -> [String] {
+    var lines = [
+      "\(report.snapshots) snapshots need \(report.packs) packs, \(Quantity.format(bytes: report.bytes))"
+    ]
+    if depth == .quick {
+      lines.append("every pack was looked up by existence, size and ETag; none was read")
+    } else {
+      lines.append("read \(report.readPacks) packs, \(Quantity.format(bytes: report.readBytes)), and hashed every byte")
+    }
+    if let since = report.coveredSince {
+      lines.append("every byte was read since \(since.localMinute)")
+    } else if report.packs > 0 {
+      lines.append("some packs were never read: verify --deep or --budget reads them")
+    }
+    if report.unusedBytes > 0 {
+      lines.append("\(Quantity.format(bytes: report.unusedBytes)) are needed by no snapshot; prune removes them in time")
+    }
+    return lines + (report.damages.isEmpty ? ["no damage found"] : [])
+  }
+}

@@ -1,0 +1,157 @@
+import Checkpoints
+import Digests
+import ObjectStore
+import Platform
+import Repository
+
+/// Backs up one checkpoint: checks it, sends what the repository lacks, and commits a snapshot.
+public struct Push: Sendable {
+  /// What is pushed, and what the user says of it. What is left out is found in the checkpoint.
+  public struct Request: Sendable {
+    /// A directory or a file.
+    public var path: String
+    /// The run's name.
+    public var run: String?
+    /// The training step.
+    public var step: Int?
+    /// Labels.
+    public var tags: [String] = []
+    /// Whether prune must keep it for ever.
+    public var milestone = false
+    /// Metrics, which win over those that are found.
+    public var metrics: [String: Double] = [:]
+    /// Training logs, hyper-parameter files and evaluation results that go into the record.
+    public var attachments: [ArchiveRecord.Attachment] = []
+    /// A sentence.
+    public var note: String?
+    /// The command line, as the record keeps it.
+    public var commandLine: [String] = []
+    /// The machine's name, as the record keeps it.
+    public var host = ""
+    /// Whether a checkpoint with defects is kept all the same, marked as incomplete.
+    public var allowsIncomplete = false
+    /// Whether entries that cannot be kept are an error.
+    public var isStrict = false
+    /// Sizes of packs and parts.
+    public var sizes = PackWriter.Sizes.standard
+
+    /// A push of a path.
+    public init(path: String) { self.path = path }
+  }
+
+  /// What a push did.
+  public struct Report: Sendable {
+    /// The snapshot, new or found.
+    public var snapshot: Snapshot
+    /// Whether it was there already, so that nothing was sent.
+    public var wasPresent: Bool
+    /// Bytes of chunks that were sent.
+    public var addedBytes: Int
+    /// Bytes that the repository had already.
+    public var reusedBytes: Int { snapshot.bytes - addedBytes }
+    /// What the user should know: skipped entries, defects that were allowed, names that were guessed.
+    public var warnings: [String]
+  }
+
+  private let repository: Repository
+  private let resources: Resources
+  private let progress: Progress
+  private let grace: Double
+
+  /// How often a push starts over since prunes condemn what it uses.
+  private static let attempts = 3
+
+  /// A push to a repository; `grace` is the repository's grace period in seconds.
+  public init(_ repository: Repository, resources: Resources, progress: Progress, grace: Double) {
+    self.repository = repository
+    self.resources = resources
+    self.progress = progress
+    self.grace = grace
+  }
+
+  /// Pushes.
+  ///
+  /// - Throws: `EngineError`, `FormatError`, `StoreError`, `SystemError`, `CancellationError`; then no snapshot was committed, and
+  ///   what was sent is found by the next push.
+  public func run(_ request: Request) async throws -> Report {
+    progress.begin(.check)
+    let source = try await resources.disk.run { [chunkSize = repository.info.chunkSize] in
+      try CheckpointSource(request, chunkSize: chunkSize)
+    }
+    for _ in 0..<Self.attempts {
+      if let report = try await attempt(request, source) { return report }
+    }
+    throw EngineError.keptCondemned
+  }
+
+  /// One attempt; nil where a prune condemned a pack that it had counted on.
+  private func attempt(_ request: Request, _ source: CheckpointSource) async throws -> Report? {
+    progress.begin(.compare)
+    let known = try await KnownChunks.load(from: repository)
+    var index = known.index
+    progress.begin(.send, total: source.bytes)
+    let upload = ChunkUpload(repository: repository, resources: resources, progress: progress, sizes: request.sizes)
+    let (stored, added) = try await upload.run(source.files, below: source.root, index: &index)
+
+    progress.begin(.commit)
+    var manifest = source.manifest(stored, packs: index.packs, time: repository.surroundings.now())
+    var report = Report(
+      snapshot: source.snapshot(of: manifest, addedBytes: added, at: .init(key: "", sha256: "", size: 0)),
+      wasPresent: false, addedBytes: added, warnings: source.warnings)
+    if added == 0, let present = try await find(manifest, in: known) {
+      report.snapshot = try await source.retag(present, in: repository)
+      report.wasPresent = true
+      return report
+    }
+    report.warnings += source.collisions(manifest, with: known.snapshots)
+
+    // The listing gives the ETags that the store shows, and proves that every pack is there with its size.
+    guard try await adoptETags(&manifest, avoided: known.avoided) else { return nil }
+    let reference = try await repository.write(manifest)
+    let snapshot = source.snapshot(of: manifest, addedBytes: added, at: reference)
+    try await source.record(snapshot, manifest).write(to: repository.store)
+    return try await commit(snapshot, manifest) ? { report.snapshot = snapshot; return report }() : nil
+  }
+
+  /// The last look, then the marker. False where a pack is not to be relied on any more.
+  private func commit(_ snapshot: Snapshot, _ manifest: Manifest) async throws -> Bool {
+    // Deletions before packs: see `KnownChunks.load`.
+    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
+    let stored = try await repository.storedPacks()
+    let looked = repository.surroundings.now()
+    for pack in manifest.packs {
+      guard !condemned.contains(pack.key), let object = stored[pack.key], pack.intact(as: object) != nil else {
+        return false
+      }
+    }
+    // A prune that condemns a pack from now on waits for the grace period before it removes it. A look that is older than half of
+    // that (a suspended process) is no look.
+    guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }
+    try await repository.write(snapshot)
+    return true
+  }
+
+  /// Takes over the ETags that the store lists. False where a pack is not there as it was written.
+  private func adoptETags(_ manifest: inout Manifest, avoided: Set<String>) async throws -> Bool {
+    let stored = try await repository.storedPacks()
+    for (position, pack) in manifest.packs.enumerated() {
+      guard !avoided.contains(pack.key), let object = stored[pack.key], object.size == pack.size else { return false }
+      manifest.packs[position].etag = object.etag
+    }
+    return true
+  }
+
+  /// The snapshot of this run and step with the same content, where all of it is still there.
+  private func find(_ manifest: Manifest, in known: KnownChunks) async throws -> Snapshot? {
+    guard
+      let snapshot = known.snapshots.first(where: {
+        $0.id == manifest.id && $0.run == manifest.run && $0.step == manifest.step
+      }),
+      let present = try? await repository.manifest(of: snapshot)
+    else { return nil }
+    let isWhole = present.packs.allSatisfy { pack in
+      !known.avoided.contains(pack.key) && known.stored[pack.key].flatMap { pack.intact(as: $0) } != nil
+    }
+    return isWhole ? snapshot : nil
+  }
+}

@@ -1,0 +1,37 @@
+import Repository
+
+/// Changes to the labels of a snapshot.
+public struct Tagging: Equatable, Sendable {
+  /// Labels to add.
+  public var add: [String]
+  /// Labels to remove.
+  public var remove: [String]
+  /// Whether it becomes a milestone or stops being one; nil leaves it.
+  public var milestone: Bool?
+
+  /// Changes to make.
+  public init(add: [String] = [], remove: [String] = [], milestone: Bool? = nil) {
+    self.add = add
+    self.remove = remove
+    self.milestone = milestone
+  }
+
+  /// Whether a text can be a label: 1 to 64 letters, digits, dots, dashes and underscores, and not `latest`.
+  public static func isValid(_ tag: String) -> Bool {
+    (1...64).contains(tag.utf8.count) && tag != "latest"
+      && tag.utf8.allSatisfy {
+        $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "_")
+          || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0)
+          || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains($0 | 0x20)
+      }
+  }
+
+  /// Writes the changes to the marker and gives it as it is then.
+  public func apply(to snapshot: Snapshot, in repository: Repository) async throws -> Snapshot {
+    var changed = snapshot
+    changed.tags = Array(Set(snapshot.tags).union(add).subtracting(remove)).sorted()
+    if let milestone { changed.milestone = milestone }
+    if changed != snapshot { try await repository.write(changed) }
+    return changed
+  }
+}
