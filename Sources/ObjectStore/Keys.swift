@@ -6,9 +6,9 @@ public enum StoreOperation: String, CaseIterable, Hashable, Sendable {
 /// Whether a text is a key as the contract of `ObjectStore` asks for.
 func isKey(_ text: String) -> Bool {
   let bytes = text.utf8
-  guard (1...1024).contains(bytes.count), !bytes.contains(where: { $0 < 32 || $0 == 127 }) else {
-    return false
-  }
+  guard (1...1024).contains(bytes.count),
+    !bytes.contains(where: { $0 < 32 || $0 == 127 || $0 == UInt8(ascii: "\\") })
+  else { return false }
   return bytes.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).allSatisfy { component in
     (1...255).contains(component.count) && !component.elementsEqual(".".utf8)
       && !component.elementsEqual("..".utf8)
@@ -20,7 +20,8 @@ func requireKey(_ key: String, for operation: StoreOperation) throws {
   guard isKey(key) else {
     throw StoreError.refused(
       operation: operation.rawValue, key: key, status: 0, code: "InvalidKey",
-      message: "a key is a relative path of 1 to 1,024 bytes without empty, '.' or '..' components")
+      message:
+        "a key is a relative path of 1 to 1,024 bytes without backslashes and empty, '.' or '..' components")
   }
 }
 

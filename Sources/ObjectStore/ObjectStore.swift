@@ -4,7 +4,7 @@ import Platform
 ///
 /// The contract that every store holds and that the callers rely on:
 /// - Keys are relative, `/`-separated, never empty, without empty, `.` or `..` components, each at most 255 bytes; 1,024 bytes
-///   in all; without control characters.
+///   in all; without control characters and backslashes (SeaweedFS 4.48 takes a backslash for a slash).
 /// - `put` and `complete` are atomic: a reader sees the whole new object or what was there before. They replace.
 /// - After `put` or `complete` returned, the object is durable and is seen by `get`, `head` and `list`.
 /// - Every call may be repeated with the same arguments after a failure; `delete` of what is missing succeeds.

@@ -117,7 +117,7 @@ private struct Subject {
   func awkwardKeysSurvive() async throws {
     let names = [
       "with space", "plus+plus", "100%", "%41", "hash#tag", "what?", "~tilde", "a&b=c", "quote'\"", "<tag>",
-      "semi;colon,comma", "at@colon:", "star*", "(paren)", "ünïcödé", "日本語", "🙂", "back\\slash", "$dollar!",
+      "semi;colon,comma", "at@colon:", "star*", "(paren)", "ünïcödé", "日本語", "🙂", "$dollar!",
       " leading", "trailing ", "..dots..", "a/.hidden", "=", "|pipe|", "[x]{y}^`",
     ]
     for name in names { try await store.put(key(name), Payload(Array(name.utf8))) }
@@ -208,7 +208,7 @@ private struct Subject {
 
   func badKeysAreRefused() async throws {
     let long = String(repeating: "x", count: 256)
-    for bad in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", "a\nb", "a\0b", long] {
+    for bad in ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a/.", "a\nb", "a\0b", "a\\b", long] {
       let error = await #expect(throws: StoreError.self) { try await store.put(bad, Payload([1])) }
       guard case .refused(_, _, _, "InvalidKey", _) = error else {
         Issue.record("\(bad) was not refused as a bad key but \(String(describing: error))")

@@ -1,0 +1,70 @@
+/// A server's address: `https://host`, `http://10.0.0.1:9000`, `http://[::1]:9000`.
+struct Endpoint: Equatable, Sendable {
+  let scheme: String
+  let host: String
+  /// Nil for the scheme's own.
+  let port: Int?
+
+  /// Nil where the text has anything but a scheme, a host and a port.
+  init?(_ text: String) {
+    guard let colon = text.range(ofBytes: "://") else { return nil }
+    let scheme = text[..<colon.lowerBound].lowercased()
+    guard scheme == "http" || scheme == "https" else { return nil }
+    var rest = text[colon.upperBound...]
+    while rest.last == "/" { rest = rest.dropLast() }
+    var port: Int?
+    if let mark = rest.lastIndex(of: ":"), !rest[mark...].contains("]") {
+      let digits = rest[rest.index(after: mark)...]
+      guard let number = Int(digits), (1...65_535).contains(number), digits.utf8.count <= 5 else {
+        return nil
+      }
+      port = number
+      rest = rest[..<mark]
+    }
+    let name = rest.lowercased()
+    let inner = name.hasPrefix("[") && name.hasSuffix("]") ? name.dropFirst().dropLast() : name[...]
+    let allowed = inner.utf8.allSatisfy { byte in
+      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+        || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+        || (byte == UInt8(ascii: ":") && inner.count != name.count)
+    }
+    guard !inner.isEmpty, allowed else { return nil }
+    self.init(scheme: scheme, host: name, port: port == (scheme == "http" ? 80 : 443) ? nil : port)
+  }
+
+  private init(scheme: String, host: String, port: Int?) {
+    self.scheme = scheme
+    self.host = host
+    self.port = port
+  }
+
+  /// Host and port as the `Host` field has them.
+  var authority: String { port.map { "\(host):\($0)" } ?? host }
+  /// The URL without a path.
+  var url: String { "\(scheme)://\(authority)" }
+
+  /// Whether it is Amazon's own service.
+  var isAmazon: Bool { isIn("amazonaws.com") || isIn("amazonaws.com.cn") }
+
+  /// Whether the host is one of a domain's.
+  func isIn(_ domain: String) -> Bool { host.hasSuffix("." + domain) }
+
+  /// Amazon's endpoint of another region; any other endpoint serves all its regions itself.
+  func inRegion(_ region: String, insteadOf old: String) -> Endpoint {
+    guard region != old, isAmazon else { return self }
+    let labels = host.split(separator: ".").map { $0 == old ? Substring(region) : $0 }
+    return Endpoint(scheme: scheme, host: labels.joined(separator: "."), port: port)
+  }
+}
+
+extension String {
+  fileprivate func range(ofBytes text: String) -> Range<String.Index>? {
+    var index = startIndex
+    while index < endIndex {
+      if self[index...].hasPrefix(text) { return index..<self.index(index, offsetBy: text.count) }
+      index = self.index(after: index)
+    }
+    return nil
+  }
+}

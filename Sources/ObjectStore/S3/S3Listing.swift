@@ -1,0 +1,139 @@
+import HTTP
+import Platform
+
+extension S3Store {
+  /// All objects under a prefix.
+  ///
+  /// What is under the prefix and has no key of the contract (a console's `folder/`) was not put by this store and is left out.
+  public func list(_ prefix: String) async throws -> Listing {
+    var found: [ObjectInfo] = []
+    var now: Timestamp?
+    var token: String?
+    repeat {
+      var request = S3Request(.list, "GET", bucketFor: prefix)
+      request.query = [
+        (name: "list-type", value: "2"), (name: "encoding-type", value: "url"),
+        (name: "max-keys", value: "1000"),
+        (name: "prefix", value: listPrefix(prefix)),
+      ]
+      if let token { request.query.append((name: "continuation-token", value: token)) }
+      request.sink = .memory(limit: pageLimit)
+      let response = try await session.send(request)
+      now = now ?? response.headers["date"].flatMap { Timestamp(parsing: $0) } ?? session.now
+      let page = try page(response, "ListBucketResult")
+      for item in page.all("Contents") {
+        if let info = try object(item, of: page, under: prefix) { found.append(info) }
+      }
+      let next = page["NextContinuationToken"].flatMap { $0.isEmpty ? nil : $0 }
+      guard page["IsTruncated"] == "true" else { break }
+      guard let next, next != token else {
+        throw session.notS3("a listing that is not complete and does not say how it goes on")
+      }
+      token = next
+    } while true
+    return Listing(objects: inOrder(found), now: now ?? session.now)
+  }
+
+  /// Uploads that are still open; empty where the server cannot tell.
+  public func listUploads(_ prefix: String) async throws -> [PendingUpload] {
+    var found: [PendingUpload] = []
+    var marker: (key: String, id: String)?
+    repeat {
+      var request = S3Request(.listUploads, "GET", bucketFor: prefix)
+      request.query = [
+        (name: "uploads", value: ""), (name: "encoding-type", value: "url"),
+        (name: "prefix", value: listPrefix(prefix)),
+      ]
+      if let marker {
+        request.query += [
+          (name: "key-marker", value: marker.key), (name: "upload-id-marker", value: marker.id),
+        ]
+      }
+      request.sink = .memory(limit: pageLimit)
+      let response: HTTPResponse
+      do {
+        response = try await session.send(request)
+      } catch StoreError.unsupported {
+        return []
+      }
+      // Servers that do not know the question answer another one: the object listing.
+      guard let page = XMLNode.parse(response.body), page.name == "ListMultipartUploadsResult" else {
+        return []
+      }
+      for item in page.all("Upload") {
+        guard let id = item["UploadId"], !id.isEmpty,
+          let started = item["Initiated"].flatMap({ Timestamp(parsing: $0) }),
+          let key = try key(item, of: page), key.hasBytePrefix(prefix)
+        else { continue }
+        found.append(PendingUpload(upload: MultipartUpload(key: key, id: id), started: started))
+      }
+      guard page["IsTruncated"] == "true" else { break }
+      let next = (
+        key: try text(page["NextKeyMarker"] ?? "", of: page) ?? "", id: page["NextUploadIdMarker"] ?? ""
+      )
+      guard !next.key.isEmpty, marker.map({ $0 != next }) ?? true else {
+        throw session.notS3("a list of uploads that is not complete and does not say how it goes on")
+      }
+      marker = next
+    } while true
+    return found
+  }
+
+  /// The most that a page of 1,000 keys of 1,024 bytes can have, each byte written as `%XX`, and its markup.
+  private var pageLimit: Int { 8 << 20 }
+
+  /// The bucket's prefix that a prefix of the repository stands for.
+  private func listPrefix(_ prefix: String) -> String { session.settings.full(prefix) }
+
+  private func page(_ response: HTTPResponse, _ name: String) throws -> XMLNode {
+    guard let page = XMLNode.parse(response.body), page.name == name else {
+      let problem = S3Problem(response)
+      throw session.notS3("\(problem.foreign ?? problem.detail) instead of <\(name)>")
+    }
+    return page
+  }
+
+  private func object(_ item: XMLNode, of page: XMLNode, under prefix: String) throws -> ObjectInfo? {
+    guard let key = try key(item, of: page) else { return nil }
+    guard key.hasBytePrefix(prefix) else { throw session.notS3("a listing with keys outside of its prefix") }
+    guard let size = item["Size"].flatMap({ Int($0) }), size >= 0,
+      let modified = item["LastModified"].flatMap({ Timestamp(parsing: $0) })
+    else { throw session.notS3("a listing without sizes and times") }
+    return ObjectInfo(key: key, size: size, etag: item["ETag"].flatMap(plainETag), modified: modified)
+  }
+
+  /// The repository's key of an item, or nil where it has none of the contract.
+  private func key(_ item: XMLNode, of page: XMLNode) throws -> String? {
+    guard let full = try text(item["Key"] ?? "", of: page) else { return nil }
+    guard let key = session.settings.relative(full) else {
+      throw session.notS3("a listing with keys outside of its prefix")
+    }
+    return isKey(key) ? key : nil
+  }
+
+  /// A text of a page, decoded where the page says that it is encoded; nil where it is no UTF-8.
+  private func text(_ text: String, of page: XMLNode) throws -> String? {
+    guard page["EncodingType"] == "url" else { return text }
+    guard let bytes = percentDecodedBytes(text) else { throw session.notS3("a listing with broken encoding") }
+    return String(validating: bytes, as: UTF8.self)
+  }
+
+  /// Sorted bytewise, which not every server does. Of a key that was seen twice, since it was replaced between two pages, the later
+  /// look counts.
+  private func inOrder(_ objects: [ObjectInfo]) -> [ObjectInfo] {
+    var result: [ObjectInfo] = []
+    for info in objects.sorted(by: { $0.key.precedesBytewise($1.key) }) {
+      if let last = result.last, last.key.utf8.elementsEqual(info.key.utf8) { result.removeLast() }
+      result.append(info)
+    }
+    return result
+  }
+}
+
+/// An ETag without its quotes and without the mark of a weak one; nil where nothing remains.
+func plainETag(_ text: String) -> String? {
+  var text = text[...]
+  if text.hasPrefix("W/") { text = text.dropFirst(2) }
+  if text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") { text = text.dropFirst().dropLast() }
+  return text.isEmpty ? nil : String(text)
+}

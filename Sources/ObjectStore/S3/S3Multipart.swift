@@ -1,0 +1,77 @@
+import HTTP
+import Platform
+
+extension S3Store {
+  /// Begins an object that is sent in parts.
+  public func beginMultipart(_ key: String) async throws -> MultipartUpload {
+    try requireKey(key, for: .beginMultipart)
+    var request = S3Request(.beginMultipart, "POST", key: key)
+    request.query = [(name: "uploads", value: "")]
+    request.headers = [(name: "Content-Type", value: "application/octet-stream")]
+    let response = try await session.send(request)
+    guard let root = XMLNode.parse(response.body), root.name.hasPrefix("InitiateMultipartUpload"),
+      let id = root["UploadId"], !id.isEmpty
+    else { throw unexpected(response, request) }
+    return MultipartUpload(key: key, id: id)
+  }
+
+  /// Sends a part with its MD5 signed. S3 takes the place of a part from its number, not from `offset`.
+  public func uploadPart(
+    _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
+  ) async throws -> PartReceipt {
+    try requireKey(upload.key, for: .uploadPart)
+    var request = S3Request(.uploadPart, "PUT", key: upload.key)
+    request.query = [(name: "partNumber", value: "\(number)"), (name: "uploadId", value: upload.id)]
+    request.headers = [(name: "Content-MD5", value: Hashing.base64(md5))]
+    request.body = payload
+    let response = try await session.send(request)
+    guard let etag = try checkedETag(response, md5: md5, key: upload.key) else {
+      throw session.notS3("a part without an ETag")
+    }
+    return PartReceipt(number: number, etag: etag, size: payload.count)
+  }
+
+  /// Joins the parts. Only the body of the answer says whether that was done: a 200 may carry an error, sent after the server had
+  /// begun to answer (docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html).
+  @discardableResult
+  public func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
+    try requireKey(upload.key, for: .complete)
+    var document = "<CompleteMultipartUpload xmlns=\"\(s3Namespace)\">"
+    for part in parts.sorted(by: { $0.number < $1.number }) {
+      let etag = xmlEscaped("\"\(part.etag)\"")
+      document += "<Part><PartNumber>\(part.number)</PartNumber><ETag>\(etag)</ETag></Part>"
+    }
+    document += "</CompleteMultipartUpload>"
+    var request = S3Request(.complete, "POST", key: upload.key)
+    request.query = [(name: "uploadId", value: upload.id)]
+    request.headers = [(name: "Content-Type", value: "application/xml")]
+    request.body = Payload(Array(document.utf8))
+    let response = try await session.send(request)
+    guard let root = XMLNode.parse(response.body) else {
+      throw StoreError.transient(
+        operation: StoreOperation.complete.rawValue, detail: "the answer is no XML document", retryAfter: nil)
+    }
+    guard root.name.hasPrefix("CompleteMultipartUpload") else { throw unexpected(response, request) }
+    return root["ETag"].flatMap(plainETag)
+  }
+
+  /// Ends an upload and frees its parts.
+  public func abort(_ upload: MultipartUpload) async throws {
+    try requireKey(upload.key, for: .abort)
+    var request = S3Request(.abort, "DELETE", key: upload.key)
+    request.query = [(name: "uploadId", value: upload.id)]
+    do {
+      _ = try await session.send(request)
+    } catch StoreError.noUpload, StoreError.missing {}
+  }
+
+  /// The error in a successful answer, or that it is none of S3's.
+  private func unexpected(_ response: HTTPResponse, _ request: S3Request) -> StoreError {
+    let problem = S3Problem(response)
+    guard problem.code.isEmpty else { return session.error(problem, request) }
+    return session.notS3(problem.foreign ?? problem.detail)
+  }
+}
+
+/// The namespace of S3's documents.
+let s3Namespace = "http://s3.amazonaws.com/doc/2006-03-01/"

@@ -1,0 +1,134 @@
+import HTTP
+import Platform
+import Synchronization
+
+/// A prefix of a bucket on a server that speaks S3.
+///
+/// It asks for the common denominator of the servers seen: signed Content-MD5 on everything that is sent, no chunked signatures, no
+/// conditions, ETags taken for MD5s only where they look like them.
+public final class S3Store: ObjectStore {
+  let session: S3Session
+  let hashing: BlockingPool
+  /// Whether the server turned out not to know deletions of many keys at once.
+  let deletesOneByOne = Atomic<Bool>(false)
+
+  /// A store over settings and credentials. Without a transport it makes a client of its own; `clock` is this machine's.
+  public init(
+    _ settings: S3Settings, credentials: any CredentialsProvider, transport: (any HTTPTransport)? = nil,
+    clock: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
+  ) {
+    hashing = BlockingPool(threads: 2)
+    session = S3Session(
+      settings, credentials, transport ?? HTTPClient(settings.httpOptions), hashing: hashing, clock: clock)
+  }
+
+  /// `s3://bucket/prefix`
+  public var name: String { session.settings.name }
+
+  /// Stores a whole object and gives its ETag.
+  @discardableResult
+  public func put(_ key: String, _ payload: Payload) async throws -> String? {
+    try requireKey(key, for: .put)
+    let md5 = try await hashing.run { Hashing.md5(payload) }
+    var request = S3Request(.put, "PUT", key: key)
+    request.headers = [
+      (name: "Content-Type", value: "application/octet-stream"),
+      (name: "Content-MD5", value: Hashing.base64(md5)),
+    ]
+    request.body = payload
+    return try checkedETag(try await session.send(request), md5: md5, key: key)
+  }
+
+  /// A whole small object.
+  public func get(_ key: String, limit: Int) async throws -> [UInt8] {
+    try requireKey(key, for: .get)
+    var request = S3Request(.get, "GET", key: key)
+    request.sink = .memory(limit: limit)
+    return try await session.send(request).body
+  }
+
+  /// Reads part of an object by a Range request; whatever answers something else than the range fails.
+  public func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
+    try requireKey(key, for: .read)
+    guard target.count > 0 else {
+      guard let info = try await head(key) else { throw StoreError.missing(key: key) }
+      guard info.size >= offset else { throw StoreError.short(key: key, expected: 0, received: 0) }
+      return
+    }
+    var request = S3Request(.read, "GET", key: key)
+    request.headers = [(name: "Range", value: "bytes=\(offset)-\(offset + target.count - 1)")]
+    request.sink = .buffer(target)
+    let response = try await session.exchange(request)
+    if response.status == 416 { throw StoreError.short(key: key, expected: target.count, received: 0) }
+    guard response.isSuccess else { throw session.error(S3Problem(response), request) }
+    try checkRange(response, key: key, offset: offset, count: target.count)
+  }
+
+  /// Size, ETag and time of an object.
+  public func head(_ key: String) async throws -> ObjectInfo? {
+    try requireKey(key, for: .head)
+    let request = S3Request(.head, "HEAD", key: key)
+    let response = try await session.exchange(request)
+    if response.status == 404 { return nil }
+    guard response.isSuccess else { throw try await reasonOfRefusal(response, request) }
+    guard let size = response.headers["content-length"].flatMap({ Int($0) }), size >= 0,
+      let modified = response.headers["last-modified"].flatMap({ Timestamp(parsing: $0) })
+    else { throw session.notS3("a HEAD without a length and a time") }
+    return ObjectInfo(
+      key: key, size: size, etag: response.headers["etag"].flatMap(plainETag), modified: modified)
+  }
+
+  /// A refused HEAD has no body to say why; the same question as a GET does.
+  private func reasonOfRefusal(_ response: HTTPResponse, _ asked: S3Request) async throws -> any Error {
+    let problem = S3Problem(response)
+    if problem.status == 400 || problem.status == 403 {
+      var request = S3Request(.head, "GET", key: asked.subject)
+      request.headers = [(name: "Range", value: "bytes=0-0")]
+      let said = S3Problem(try await session.exchange(request))
+      if !said.code.isEmpty { return session.error(said, request) }
+      return StoreError.denied(
+        operation: StoreOperation.head.rawValue, key: asked.subject,
+        message: "HTTP \(problem.status) to a HEAD")
+    }
+    return session.error(problem, asked)
+  }
+
+  /// The ETag of an answer, checked where it is an MD5: an encrypting server's is something else.
+  func checkedETag(_ response: HTTPResponse, md5: [UInt8], key: String) throws -> String? {
+    let etag = response.headers["etag"].flatMap(plainETag)
+    let isEncrypting = response.headers.fields.contains {
+      $0.name.lowercased().hasPrefix("x-amz-server-side-encryption")
+    }
+    if let etag, !isEncrypting, let seen = bytes(hex: etag), seen.count == 16, seen != md5 {
+      throw StoreError.corruptedInTransit(key: key)
+    }
+    return etag
+  }
+
+  /// Believes an answer to be the range that was asked for: by its Content-Range (rclone sends that with a 200), or where the whole
+  /// object is just the range.
+  private func checkRange(_ response: HTTPResponse, key: String, offset: Int, count: Int) throws {
+    if let range = response.headers["content-range"] {
+      guard let (first, last) = bounds(range), first == offset, last - first + 1 == response.received else {
+        throw session.notS3("'Content-Range: \(range)' for bytes \(offset) to \(offset + count - 1)")
+      }
+    } else if response.status != 200 || offset != 0 {
+      throw session.notS3("HTTP \(response.status) without the range that was asked for")
+    }
+    guard response.received == count else {
+      throw StoreError.short(key: key, expected: count, received: response.received)
+    }
+  }
+
+  /// First and last byte of `bytes 0-9/100` or `bytes 0-9/*`.
+  private func bounds(_ range: String) -> (Int, Int)? {
+    let words = range.split(separator: " ")
+    guard words.count == 2, words[0].lowercased() == "bytes", let span = words[1].split(separator: "/").first
+    else { return nil }
+    let numbers = span.split(separator: "-").map { Int($0) }
+    guard numbers.count == 2, let first = numbers[0], let last = numbers[1], first >= 0, last >= first,
+      last < Int.max
+    else { return nil }
+    return (first, last)
+  }
+}

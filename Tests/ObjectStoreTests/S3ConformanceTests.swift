@@ -1,0 +1,21 @@
+import FoundationEssentials
+import HTTP
+import ObjectStore
+import Testing
+
+/// A real server to hold to the contract: `CKBACKUP_TEST_S3=endpoint,bucket,key,secret`.
+private let server: [String]? = ProcessInfo.processInfo.environment["CKBACKUP_TEST_S3"].map {
+  $0.split(separator: ",").map(String.init)
+}
+
+@Test(.enabled(if: server?.count == 4), arguments: Rule.allCases, [false, true])
+func aRealServerHoldsTheContract(_ rule: Rule, signingPayloads: Bool) async throws {
+  let server = try #require(server)
+  let base = "conformance-\(signingPayloads)-\(UInt32.random(in: .min ... .max))"
+  var settings = try S3Settings(endpoint: server[0], bucket: server[1], prefix: base)
+  settings.signPayload = signingPayloads
+  let credentials = StaticCredentials(Credentials(accessKey: server[2], secretKey: server[3]))
+  let store = RetryingStore(S3Store(settings, credentials: credentials))
+  try await rule.check(store, base: "test", partSize: 5 << 20)
+  try await store.delete(try await store.list("").objects.map(\.key))
+}
