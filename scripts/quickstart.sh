@@ -16,38 +16,41 @@ rm -rf "$place"
 mkdir -p "$place"
 touch "$place/.quickstart"
 
-# The repository of each command, and nothing from the caller's own configuration.
-unset CKBACKUP_CONFIG
+tools=$PWD/scripts
 cd "$place"
+# An empty configuration: the caller's own must not decide what happens here.
 : >ckbackup.toml
-ckbackup() { "$program" "$@" --config ckbackup.toml --repo "$PWD/repository"; }
+export CKBACKUP_CONFIG=$PWD/ckbackup.toml
 
+ckbackup() { "$program" "$@"; }
 explain() { printf '\n# %s\n' "$*"; }
 run() {
   printf '$ %s\n' "$*"
   "$@"
 }
 
+printf '# To repeat any of this: ckbackup is %s, and the commands run in %s.\n' "$program" "$PWD"
+
 explain 'Two checkpoints of one training job; between them, a tenth of the bytes has changed.'
-run python3 "$OLDPWD/scripts/make_checkpoint.py" --out checkpoint-1000 --size 64 --step 1000
-run python3 "$OLDPWD/scripts/make_checkpoint.py" --out checkpoint-1500 --size 64 --step 1500 --change 10%
+run python3 "$tools/make_checkpoint.py" --out checkpoint-1000 --size 256 --step 1000
+run python3 "$tools/make_checkpoint.py" --out checkpoint-1500 --size 256 --step 1500 --change 10%
 
 explain 'A repository in a directory. For a bucket: --repo s3://BUCKET/PREFIX and the usual AWS_… variables.'
-run ckbackup init
+run ckbackup init --repo ./repository
 
 explain 'Back both up. The second push sends only what the repository does not have yet.'
-run ckbackup push checkpoint-1000 --run demo
-run ckbackup push checkpoint-1500 --run demo --tag good
+run ckbackup push checkpoint-1000 --run demo --repo ./repository
+run ckbackup push checkpoint-1500 --run demo --tag good --repo ./repository
 
 explain 'What is there?'
-run ckbackup list demo
-run ckbackup show demo@latest
+run ckbackup list demo --repo ./repository
+run ckbackup show demo@latest --repo ./repository
 
 explain 'Read everything back and compare it with its digests.'
-run ckbackup verify --deep
+run ckbackup verify --deep --repo ./repository
 
 explain 'Restore by step (or by tag, demo@good, or demo@latest).'
-run ckbackup restore demo@1500 restored
+run ckbackup restore demo@1500 restored --repo ./repository
 
 explain 'The same bytes? The digest list is a plain object of the repository: coreutils can check it.'
 sums=$(echo repository/records/demo/*1500-*/SHA256SUMS)
