@@ -39,7 +39,7 @@ def rclone(tmp_path_factory):
 
 @pytest.fixture
 def new_repository(tmp_path_factory, request):
-    """Makes repositories: `new_repository("seaweedfs", pack_size="16MiB")`. Unless `init` is false, they are ready."""
+    """Makes repositories: `new_repository("seaweedfs", pack_size="16MiB")`, ready unless `init` is false."""
 
     homes = []
 

@@ -9,7 +9,8 @@ STEPS = [100, 200, 300, 400, 500, 600]
 
 @pytest.fixture
 def sources(tmp_path):
-    return {step: make_checkpoint(tmp_path / f"checkpoint-{step}", size=2, step=step, seed=step) for step in STEPS}
+    return {step: make_checkpoint(tmp_path / f"checkpoint-{step}", size=2, step=step, seed=step)
+            for step in STEPS}
 
 
 @pytest.fixture

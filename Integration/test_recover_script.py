@@ -23,7 +23,7 @@ def copy(tmp_path):
 
 @pytest.fixture
 def tree(tmp_path):
-    """A tree with one of each: sizes around the chunk's, names that are not UTF-8, links, empty directories, modes."""
+    """One of each: sizes around the chunk's, names that are not UTF-8, links, empty directories, modes."""
     root = tmp_path / "tree"
     (root / "a/b").mkdir(parents=True)
     (root / "empty").mkdir(mode=0o700)

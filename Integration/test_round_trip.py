@@ -114,7 +114,8 @@ def test_sparse_files_keep_their_holes(repository, tmp_path):
 AWKWARD = [
     b"with space", b" leading and trailing ", b"new\nline", b"carriage\rreturn", b"back\\slash", b"back\\nslash-n",
     b"-leading-dash", b"--help", b"percent%20", b"100%", b"quote'\"`$x", b"*?[glob]", b"tab\tbell\a", b"#hash",
-    "größe-模型-🦙".encode(), "e\u0301 decomposed".encode(), "\u00e9 composed".encode(), b"latin1-\xe9\xff", b"\xc3(",
+    "größe-模型-🦙".encode(), "e\u0301 decomposed".encode(), "\u00e9 composed".encode(), b"latin1-\xe9\xff",
+    b"\xc3(",
     b"n" * 255, "ü".encode() * 127, b".hidden", b"...", b"CON", b"a:b", b"semi;colon", b"~", b"\x7f",
 ]
 

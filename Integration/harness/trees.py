@@ -76,7 +76,8 @@ def assert_same(restored, original):
     found = describe(restored)
     differences = {path: (expected.get(path), found.get(path))
                    for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)}
-    assert not differences, f"{len(differences)} paths differ, as (expected, found): {dict(list(differences.items())[:5])}"
+    some = dict(list(differences.items())[:5])
+    assert not differences, f"{len(differences)} paths differ, as (expected, found): {some}"
 
 
 def assert_nothing_but(directory, *names):

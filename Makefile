@@ -1,0 +1,46 @@
+# ckbackup's tasks; `make help` lists them.
+PREFIX ?= /usr/local
+DESTDIR ?=
+BINARY := .build/release/ckbackup
+PYTHON := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart build install test unit integration lint bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+quickstart: build ## from a fresh clone to a checkpoint pushed, verified and restored
+	@scripts/quickstart.sh $(BINARY)
+
+build: ## the release program, .build/release/ckbackup
+	@scripts/setup.sh build
+	swift build -c release --static-swift-stdlib --product ckbackup
+
+install: build ## the program into PREFIX/bin (default /usr/local)
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/ckbackup
+
+test: unit integration ## all tests
+
+unit: ## the tests of the Swift targets
+	@scripts/setup.sh build
+	swift test --disable-xctest
+
+integration: build ## the release program against real servers; ARGS go to pytest
+	@scripts/setup.sh test
+	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
+
+lint: ## formats, and that every script at least compiles
+	@scripts/setup.sh test
+	swift format lint --strict --recursive Package.swift Sources Tests
+	$(PYTHON) -m pyflakes Integration Benchmarks scripts Sources
+	$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 8))' \
+	  Sources/Repository/Recovery/recover.py
+	bash -n scripts/*.sh .ci/run
+
+bench: build ## ckbackup beside s5cmd and rclone on this machine; ARGS go to Benchmarks/bench.py
+	@scripts/setup.sh bench
+	$(PYTHON) Benchmarks/bench.py $(ARGS)
+
+clean: ## removes what was built and installed below this directory
+	rm -rf .build .venv build
