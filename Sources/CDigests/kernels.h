@@ -15,6 +15,7 @@ block_function ck_md5_8_lanes_avx2, ck_md5_8_lanes_avx512, ck_md5_16_lanes_avx51
 block_function ck_sha256_ni, ck_sha256_ni_pair;
 #endif
 
+/// A way to hash blocks of `lanes` streams at once.
 typedef struct {
   size_t lanes;
   block_function *run;
@@ -23,6 +24,6 @@ typedef struct {
 
 const kernel *ck_kernel_of(ck_kernel name);
 
-/// Both digests end alike: what a stream carries, a byte 0x80, zeros, and the length in bits in the last eight bytes, which
-/// the caller writes. Gives one or two blocks in `tail` and returns their bytes.
+/// Both digests end alike: what a stream carries, a byte 0x80, zeros, and the length in bits in the last eight bytes,
+/// which the caller writes. Gives one or two blocks in `tail` and returns their bytes.
 size_t ck_pad(const ck_stream *stream, uint8_t tail[2 * BLOCK]);

@@ -23,17 +23,25 @@ static const uint32_t SINES[64] = {
 /// How far each of a round's steps rotates; they repeat every four.
 static const int TURNS[4][4] = {{7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
 
+/// One word of each of 1, 4, 8 or 16 streams.
+typedef uint32_t words1;
 typedef uint32_t words4 __attribute__((vector_size(16)));
 typedef uint32_t words8 __attribute__((vector_size(32)));
 typedef uint32_t words16 __attribute__((vector_size(64)));
+/// Words at any address, in memory that may be of another type.
+typedef uint32_t words1_in_memory __attribute__((aligned(1), may_alias));
 typedef uint32_t words4_in_memory __attribute__((vector_size(16), aligned(1), may_alias));
 
 #define SHUFFLE __builtin_shufflevector
 
-// Loading a block. A row of 128 bits holds four words of one lane; four rows, of four lanes, are transposed to four
-// vectors that hold one word of each lane. Wide vectors do so in each of their 128-bit parts: part g holds lanes 4g to 4g + 3.
+// LOAD_n(words, from, at) declares `words`, the 16 words of the block at from[lane] + at, of all n lanes.
+//
+// One lane reads them where they are. Otherwise a row of 128 bits holds four words of one lane, and four rows, of four
+// lanes, are transposed to four vectors that hold one word of each lane. Wide vectors do so in each of their 128-bit
+// parts: part g holds lanes 4g to 4g + 3.
+#define LOAD_1(words, from, at) const words1_in_memory *words = (const words1_in_memory *)((from)[0] + (at))
 
-/// Four words, from `at` on, of lane i of each part.
+/// Four words of lane i of each part, `at` bytes into the block's memory.
 #define ROW_4(from, i, at) (*(const words4_in_memory *)((from)[i] + (at)))
 #define ROW_8(from, i, at) SHUFFLE(ROW_4(from, i, at), ROW_4(from, (i) + 4, at), 0, 1, 2, 3, 4, 5, 6, 7)
 #define ROW_16(from, i, at)                                                                                       \
@@ -53,56 +61,46 @@ typedef uint32_t words4_in_memory __attribute__((vector_size(16), aligned(1), ma
   SHUFFLE(a, b, 0 + h, 1 + h, 16 + h, 17 + h, 4 + h, 5 + h, 20 + h, 21 + h, 8 + h, 9 + h, 24 + h, 25 + h, 12 + h, \
           13 + h, 28 + h, 29 + h)
 
-#define LOAD_TRANSPOSED(N, words, from, at)                                                   \
-  for (int i = 0; i < 16; i += 4) {                                                           \
-    const words##N r0 = ROW_##N(from, 0, at + 4 * i), r1 = ROW_##N(from, 1, at + 4 * i);      \
-    const words##N r2 = ROW_##N(from, 2, at + 4 * i), r3 = ROW_##N(from, 3, at + 4 * i);      \
-    const words##N low01 = PAIR_##N(r0, r1, 0), low23 = PAIR_##N(r2, r3, 0);                  \
-    const words##N high01 = PAIR_##N(r0, r1, 2), high23 = PAIR_##N(r2, r3, 2);                \
-    words[i] = HALF_##N(low01, low23, 0);                                                     \
-    words[i + 1] = HALF_##N(low01, low23, 2);                                                 \
-    words[i + 2] = HALF_##N(high01, high23, 0);                                               \
-    words[i + 3] = HALF_##N(high01, high23, 2);                                               \
+#define LOAD_TRANSPOSED(N, result, from, at)                                                               \
+  words##N result[16];                                                                                     \
+  for (int i = 0; i < 16; i += 4) {                                                                        \
+    const words##N r0 = ROW_##N(from, 0, (at) + 4 * i), r1 = ROW_##N(from, 1, (at) + 4 * i);               \
+    const words##N r2 = ROW_##N(from, 2, (at) + 4 * i), r3 = ROW_##N(from, 3, (at) + 4 * i);               \
+    const words##N low01 = PAIR_##N(r0, r1, 0), low23 = PAIR_##N(r2, r3, 0);                               \
+    const words##N high01 = PAIR_##N(r0, r1, 2), high23 = PAIR_##N(r2, r3, 2);                             \
+    result[i] = HALF_##N(low01, low23, 0);                                                                 \
+    result[i + 1] = HALF_##N(low01, low23, 2);                                                             \
+    result[i + 2] = HALF_##N(high01, high23, 0);                                                           \
+    result[i + 3] = HALF_##N(high01, high23, 2);                                                           \
   }
 #define LOAD_4(words, from, at) LOAD_TRANSPOSED(4, words, from, at)
 #define LOAD_8(words, from, at) LOAD_TRANSPOSED(8, words, from, at)
 #define LOAD_16(words, from, at) LOAD_TRANSPOSED(16, words, from, at)
-#define LOAD_1(words, from, at) memcpy(words, from[0] + at, BLOCK)
 
 #define NAME ck_md5_scalar
 #define LANES 1
-#define WORDS uint32_t
-#define LOAD LOAD_1
 #define TARGET
 #include "md5_kernel.h"
 
 #define NAME ck_md5_4_lanes
 #define LANES 4
-#define WORDS words4
-#define LOAD LOAD_4
 #define TARGET
 #include "md5_kernel.h"
 
 #if defined(__x86_64__)
 #define NAME ck_md5_8_lanes_avx2
 #define LANES 8
-#define WORDS words8
-#define LOAD LOAD_8
 #define TARGET __attribute__((target("avx2")))
 #include "md5_kernel.h"
 
 // The same 8 lanes with AVX-512's rotations and three-way logic.
 #define NAME ck_md5_8_lanes_avx512
 #define LANES 8
-#define WORDS words8
-#define LOAD LOAD_8
 #define TARGET __attribute__((target("avx2,avx512f,avx512vl")))
 #include "md5_kernel.h"
 
 #define NAME ck_md5_16_lanes_avx512
 #define LANES 16
-#define WORDS words16
-#define LOAD LOAD_16
 #define TARGET __attribute__((target("avx512f,avx512vl")))
 #include "md5_kernel.h"
 #endif

@@ -14,8 +14,8 @@ import Platform
 /// let md5 = batch.md5Pass()  // another
 /// ```
 ///
-/// Passes are fastest with chunks of about the same length: MD5 wants as many files as there are lanes (8 or 16), SHA-256
-/// any even number of streams.
+/// Passes are fastest with chunks of about the same length: MD5 wants as many files as there are lanes (4, 8 or 16; the
+/// MD5 of a single file runs alone, several times slower), SHA-256 any even number of streams.
 public struct ChunkBatch: Sendable {
   private struct File {
     var sha256: SHA256?
