@@ -41,3 +41,5 @@ int ck_parse_time(const char *text, const char *pattern, int64_t *seconds) {
   *seconds = (int64_t)timegm(&parts);
   return (int)(end - text);
 }
+
+int ck_syncfs(int descriptor) { return syncfs(descriptor); }

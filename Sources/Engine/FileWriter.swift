@@ -91,7 +91,7 @@ final class FileWriter: Sendable {
       }
       try root.setModified(file.path, file.attributes.modified)
     }
-    if together, syncfs(root.descriptor) != 0 { throw SystemError.last("syncfs", root.path) }
+    if together, ck_syncfs(root.descriptor) != 0 { throw SystemError.last("syncfs", root.path) }
   }
 }
 

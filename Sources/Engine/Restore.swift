@@ -145,7 +145,7 @@ public struct Restore: Sendable {
     let total = objects.reduce(0) { $0 + $1.size }
     progress.begin(.fetch, total: total)
     for object in objects {
-      guard let name = RelativePath(String(object.key.dropFirst(snapshot.record.count))) else { continue }
+      guard let name = try? RelativePath(String(object.key.dropFirst(snapshot.record.count))) else { continue }
       let bytes = try await repository.store.get(object.key, limit: 1 << 30)
       try await resources.disk.run { try target.root.writeWhole(name, bytes) }
       progress.add(done: bytes.count)

@@ -48,9 +48,9 @@ final class RestoreWork: Sendable {
 
 extension OpenDirectory {
   /// Writes a small file with all its bytes, durable, readable by its owner alone.
-  func writeWhole(_ path: RelativePath, _ bytes: [UInt8]) throws(SystemError) {
+  func writeWhole(_ path: RelativePath, _ bytes: [UInt8]) throws {
     let output = try openForWriting(path, flags: O_CREAT | O_TRUNC)
-    try bytes.withUnsafeBytes { memory throws(SystemError) in try output.write(memory, at: 0) }
+    try output.write(bytes, at: 0)
     try output.sync()
   }
 }

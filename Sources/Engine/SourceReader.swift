@@ -123,7 +123,7 @@ final class SourceReader {
     let file: OpenFile
     do {
       file = try job.open ?? root.open(source.path)
-    } catch let error where error.isMissing {
+    } catch let error as SystemError where error.isMissing {
       throw EngineError.vanished(path: root.display(source.path))
     }
     if job.open == nil {

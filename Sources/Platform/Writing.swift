@@ -123,6 +123,11 @@ public final class WritableFile: Sendable {
     }
   }
 
+  /// Writes all of some bytes at an offset. Throws `SystemError`.
+  public func write(_ bytes: [UInt8], at offset: Int) throws {
+    try bytes.withUnsafeBytes { try write($0, at: offset) }
+  }
+
   /// Sets the permission bits. Throws `SystemError`.
   public func setPermissions(_ permissions: UInt32) throws(SystemError) {
     guard fchmod(descriptor, permissions) == 0 else { throw .last("chmod", path) }

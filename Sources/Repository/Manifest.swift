@@ -168,11 +168,3 @@ public struct Manifest: Equatable, Sendable {
   /// The lines of `MD5SUMS`.
   public var md5Sums: [UInt8] { SumsFile.lines(files.map { ($0.path, $0.md5) }) }
 }
-
-/// What a file is needed for.
-public enum FileClass: String, Codable, Sendable, CaseIterable {
-  /// Inference needs it.
-  case weights
-  /// Only resuming the training needs it.
-  case training
-}

@@ -26,3 +26,6 @@ int ck_terminal_columns(int descriptor);
 /// strptime(3) in the C locale read as UTC, which glibc's module hides. Seconds since 1970 in `seconds`; returns the number of
 /// characters that were read, or -1 where the text does not fit.
 int ck_parse_time(const char *text, const char *pattern, int64_t *seconds);
+
+/// syncfs(2), which glibc's module hides: makes everything on a descriptor's file system durable.
+int ck_syncfs(int descriptor);

@@ -1,0 +1,116 @@
+import Checkpoints
+import Digests
+import FoundationEssentials
+import ObjectStore
+import Platform
+import Repository
+
+/// The archive record of a snapshot: `record.json`, the digests of all files, and plain copies of the log, parameters and results.
+public struct ArchiveRecord: Sendable {
+  /// A file that goes into the record beside what is found in the checkpoint.
+  public struct Attachment: Sendable {
+    /// Where it belongs.
+    public enum Role: String, Codable, Sendable {
+      case log
+      case hyperparameters
+      case evaluation
+      case checkpoint
+    }
+    /// Its name in the record.
+    public var name: String
+    /// Where it belongs.
+    public var role: Role
+    /// Its bytes.
+    public var bytes: [UInt8]
+
+    /// A file of the record.
+    public init(name: String, role: Role, bytes: [UInt8]) {
+      self.name = name
+      self.role = role
+      self.bytes = bytes
+    }
+  }
+
+  /// The objects that every record has.
+  static let fixedNames = ["record.json", "SHA256SUMS", "MD5SUMS"]
+  private static let largestRecord = 256 << 20
+
+  let snapshot: Snapshot
+  let manifest: Manifest
+  var document: RecordDocument
+  let attachments: [Attachment]
+
+  /// Puts all objects of the record, `record.json` last.
+  func write(to store: any ObjectStore) async throws {
+    var document = document
+    let folder = snapshot.record
+    for (index, attachment) in attachments.enumerated() {
+      let object = "files/" + Self.objectName(attachment.name, index: index)
+      try await store.put(folder + object, Payload(attachment.bytes))
+      document.files.append(
+        .init(
+          name: attachment.name, role: attachment.role, object: object, size: attachment.bytes.count,
+          sha256: hex(SHA256.hash(attachment.bytes))))
+    }
+    try await store.put(folder + "SHA256SUMS", Payload(manifest.sha256Sums))
+    try await store.put(folder + "MD5SUMS", Payload(manifest.md5Sums))
+    try await store.put(folder + "record.json", Payload(try document.encode()))
+  }
+
+  /// A name as an object's: percent-encoded, short, and different for each index where it had to be cut.
+  private static func objectName(_ name: String, index: Int) -> String {
+    let encoded = ObjectKey.encode(name)
+    return encoded.utf8.count <= 150 ? encoded : "\(index)-" + String(encoded.suffix(120))
+  }
+
+  /// The record of a snapshot, or nil where it is missing or cannot be read.
+  public static func read(of snapshot: Snapshot, from repository: Repository) async throws -> RecordDocument? {
+    do {
+      let bytes = try await repository.store.get(snapshot.record + "record.json", limit: largestRecord)
+      return try RecordDocument.decode(bytes)
+    } catch StoreError.missing {
+      return nil
+    } catch is DecodingError {
+      return nil
+    }
+  }
+
+  /// Reads all objects of a record and holds them to the manifest and to the record's own digests.
+  static func damages(
+    of snapshot: Snapshot, _ manifest: Manifest, in repository: Repository, listed: Set<String>
+  ) async throws -> [Damage] {
+    let store = repository.store
+    var damages: [Damage] = []
+    func report(_ name: String, _ kind: Damage.Kind) {
+      damages.append(Damage(object: snapshot.record + name, kind: kind, snapshots: [snapshot.label], files: []))
+    }
+    for (name, expected) in [("SHA256SUMS", manifest.sha256Sums), ("MD5SUMS", manifest.md5Sums)] {
+      if try await get(snapshot.record + name, limit: expected.count, from: store) != expected {
+        report(name, .wrongContent)
+      }
+    }
+    guard let document = try await read(of: snapshot, from: repository) else {
+      report("record.json", .unreadable("it is no record that this program knows"))
+      return damages
+    }
+    for file in document.files {
+      if !listed.contains(snapshot.record + file.object) {
+        report(file.object, .missing)
+      } else {
+        let bytes = try await get(snapshot.record + file.object, limit: file.size, from: store)
+        if bytes.map({ hex(SHA256.hash($0)) }) != file.sha256 { report(file.object, .wrongContent) }
+      }
+    }
+    return damages
+  }
+
+  private static func get(_ key: String, limit: Int, from store: any ObjectStore) async throws -> [UInt8]? {
+    do {
+      return try await store.get(key, limit: max(0, min(limit, 1 << 30)))
+    } catch StoreError.missing {
+      return nil
+    } catch StoreError.tooLarge {
+      return nil
+    }
+  }
+}
