@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 
@@ -59,8 +60,7 @@ def test_a_directory_that_is_no_repository(checkpoint, tmp_path):
 
 def test_a_newer_format_is_refused_by_every_command(repository, checkpoint, tmp_path):
     ck, objects = repository.ck, repository.objects
-    objects.write("ckbackup.json", objects.read("ckbackup.json").replace(b'"format":1', b'"format":99')
-                  .replace(b'"format" : 1', b'"format" : 99').replace(b'"format": 1', b'"format": 99'))
+    objects.write("ckbackup.json", json.dumps(json.loads(objects.read("ckbackup.json")) | {"format": 99}).encode())
     before = objects.keys()
     for command in (["push", checkpoint, "--run", "demo"], ["list"], ["verify"], ["prune", "--keep-last", "1"],
                     ["restore", "demo@1", tmp_path / "out"]):

@@ -1,0 +1,112 @@
+import FoundationEssentials
+import Platform
+
+/// What the archive record of a checkpoint should hold, found in the checkpoint and its run's directory. Secrets are masked.
+public struct ArchiveFacts: Sendable {
+  /// Hyper-parameters as the frameworks wrote them, by file: `config.json`, `adapter_config.json`, `generation_config.json`,
+  /// `args.json`.
+  public private(set) var hyperparameters: [String: JSONValue] = [:]
+  /// The rows of the training log in order, those of evaluations among them.
+  public private(set) var trainingLog: [JSONValue] = []
+  /// The rows of the log that hold `eval_…` values.
+  public private(set) var evaluations: [JSONValue] = []
+  /// Evaluation results that lie in files of their own, by file: `all_results.json`, `eval_results.json`.
+  public private(set) var results: [String: JSONValue] = [:]
+  /// Versions by framework: `transformers`, `peft`, `swift`; and `safetensors.format`, for example `pt`.
+  public private(set) var versions: [String: String] = [:]
+  /// The files that belong into the record as they are.
+  public private(set) var files: [RecordFile] = []
+
+  /// A file for the record.
+  public struct RecordFile: Sendable {
+    /// Its name in the record.
+    public let name: String
+    /// The directory that `path` begins at: the checkpoint's own or its parent.
+    public let root: OpenDirectory
+    /// The file.
+    public let path: RelativePath
+    /// Its size in bytes when it was found.
+    public let size: Int
+    /// What to put into the record in its place, since the file itself holds secrets; nil where it can be copied.
+    public let masked: [UInt8]?
+  }
+
+  /// Files larger than this stay out of the record, in bytes.
+  public static let maximumFile = 64 << 20
+
+  private static let own = [
+    "README.md", "adapter_config.json", "all_results.json", "args.json", "config.json", "eval_results.json",
+    "generation_config.json", "logging.jsonl", "trainer_state.json",
+  ]
+  /// What a run keeps beside its checkpoints.
+  private static let shared = ["all_results.json", "args.json", "eval_results.json", "logging.jsonl"]
+
+  /// Gathers what a checkpoint tells. What cannot be read or parsed is left out; the inspection tells it as a defect.
+  public init(of inspection: Inspection) {
+    let tree = inspection.tree
+    guard !tree.isSingleFile else { return }
+    for name in Self.own { add(name, tree.root) }
+    // Only beside a checkpoint that is one of many does the parent belong to the run.
+    if inspection.place.step != nil, let parent = try? OpenDirectory(tree.root.path + "/..") {
+      for name in Self.shared where !files.contains(where: { $0.name == name }) { add(name, parent) }
+    }
+    addVersions(inspection)
+  }
+
+  private mutating func add(_ name: String, _ root: OpenDirectory) {
+    guard let path = try? RelativePath(name), let file = try? root.open(path), file.size <= Self.maximumFile,
+      let bytes = try? file.bytes(at: 0, count: file.size)
+    else { return }
+    var masked: [UInt8]?
+    if name.hasSuffix(".json") {
+      // A file that is no JSON cannot be searched for secrets, so it stays out.
+      guard let value = try? JSONValue(parsing: bytes) else { return }
+      let clean = value.withoutSecrets()
+      if clean != value { masked = encoded(clean) }
+      keep(clean, name)
+    } else if name.hasSuffix(".jsonl") {
+      masked = maskedLines(bytes)
+    }
+    files.append(RecordFile(name: name, root: root, path: path, size: file.size, masked: masked))
+  }
+
+  private mutating func keep(_ value: JSONValue, _ name: String) {
+    switch name {
+    case "trainer_state.json":
+      trainingLog = value["log_history"]?.elements ?? []
+      evaluations = trainingLog.filter { row in row.members?.keys.contains { $0.hasPrefix("eval_") } == true }
+    case "all_results.json", "eval_results.json": results[name] = value
+    default: hyperparameters[name] = value
+    }
+  }
+
+  private mutating func addVersions(_ inspection: Inspection) {
+    let places = [
+      ("transformers", "config.json", "transformers_version"),
+      ("peft", "adapter_config.json", "peft_version"),
+      ("swift", "args.json", "swift_version"),
+    ]
+    for (framework, file, key) in places { versions[framework] = hyperparameters[file]?[key]?.text }
+    let weights = inspection.tree.files.first { $0.path.name.hasSuffix(".safetensors") }
+    if let weights, let file = try? inspection.tree.root.open(weights.path),
+      let header = try? Safetensors(reading: file)
+    {
+      versions["safetensors.format"] = header.metadata["format"]
+    }
+  }
+}
+
+/// The lines of a log with their secrets masked, or nil where there is none to mask. Lines that are no JSON are left out of a
+/// masked log.
+private func maskedLines(_ bytes: [UInt8]) -> [UInt8]? {
+  let lines = bytes.split(separator: UInt8(ascii: "\n")).map { try? JSONValue(parsing: Array($0)) }
+  let clean = lines.map { $0?.withoutSecrets() }
+  guard clean != lines else { return nil }
+  return clean.compactMap { $0 }.flatMap { (encoded($0) ?? []) + [UInt8(ascii: "\n")] }
+}
+
+private func encoded(_ value: JSONValue) -> [UInt8]? {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+  return (try? encoder.encode(value)).map(Array.init)
+}

@@ -1,0 +1,84 @@
+import Platform
+
+/// Looks into the files of one checkpoint for the layouts, reading each header and JSON file once.
+final class CheckpointReader {
+  /// JSON files larger than this are not read, in bytes.
+  static let maximumJSON = 64 << 20
+
+  enum JSONResult {
+    case missing
+    case value(JSONValue)
+    case defect(Defect.Kind)
+  }
+
+  let tree: Tree
+  /// The checkpoint's real path, links resolved: what its directory is called.
+  let place: Place
+  private var headers: [RelativePath: Result<Safetensors, any Error>] = [:]
+  private var values: [RelativePath: JSONResult] = [:]
+
+  init(tree: Tree, place: Place) {
+    self.tree = tree
+    self.place = place
+  }
+
+  /// The regular files directly in the root, by name, in order.
+  private(set) lazy var topFiles: [String] = tree.files.filter { $0.path.parent == nil }.map(\.path.name)
+  /// The directories directly in the root, by name, in order.
+  private(set) lazy var topDirectories: [String] = tree.entries.filter { entry in
+    if case .directory = entry.kind { entry.path.parent == nil } else { false }
+  }.map(\.path.name)
+
+  /// Whether there is a regular file, or a link that stands for one, with this path.
+  func has(_ path: RelativePath) -> Bool {
+    switch tree.entry(path)?.kind {
+    case .file, .link: true
+    case .directory, nil: false
+    }
+  }
+
+  func has(_ name: String) -> Bool { (try? RelativePath(name)).map(has) ?? false }
+
+  /// The header of a safetensors file, or the error that reading it gave.
+  func safetensors(_ path: RelativePath) -> Result<Safetensors, any Error> {
+    if let known = headers[path] { return known }
+    let result = Result { try Safetensors(reading: tree.root.open(path)) }
+    headers[path] = result
+    return result
+  }
+
+  /// A JSON file, read leniently as Python writes it.
+  func json(_ path: RelativePath) -> JSONResult {
+    if let known = values[path] { return known }
+    let result = read(path)
+    values[path] = result
+    return result
+  }
+
+  func json(_ name: String) -> JSONResult { (try? RelativePath(name)).map(json) ?? .missing }
+
+  /// The value of a JSON file in the root, or nil where it is not there or not whole.
+  func value(_ name: String) -> JSONValue? { if case .value(let value) = json(name) { value } else { nil } }
+
+  private func read(_ path: RelativePath) -> JSONResult {
+    guard let size = tree.entry(path)?.file?.size else { return .missing }
+    guard size > 0 else { return .defect(.empty) }
+    guard size <= Self.maximumJSON else {
+      return .defect(.unreadable("it has more than \(displaySize(Self.maximumJSON))"))
+    }
+    let bytes: [UInt8]
+    do throws(SystemError) { bytes = try tree.root.open(path).bytes(at: 0, count: size) } catch {
+      return .defect(failure(error))
+    }
+    if bytes.prefix(16).allSatisfy({ $0 == 0 }) { return .defect(.zeros(size: size)) }
+    do throws(JSONError) { return .value(try JSONValue(parsing: bytes)) } catch {
+      return .defect(.json(reason: error.reason, offset: error.offset, size: bytes.count))
+    }
+  }
+
+  /// The defect that an error of the file system stands for.
+  func failure(_ error: any Error) -> Defect.Kind {
+    guard let error = error as? SystemError else { return .unreadable("\(error)") }
+    return error.isMissing ? .vanished : .unreadable(error.reason)
+  }
+}

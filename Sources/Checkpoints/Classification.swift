@@ -1,0 +1,83 @@
+/// What a file of a checkpoint is needed for.
+public enum FileClass: String, Codable, Sendable {
+  /// Needed for inference or fine-tuning, or of unknown use, so that thinning never loses it.
+  case weights
+  /// Needed only to go on training.
+  case training
+}
+
+/// Tells the class of each file of a checkpoint by its name and its neighbours.
+///
+/// | training | why |
+/// | --- | --- |
+/// | `optimizer*`, `scheduler*`, `scaler*`, `rng_state*`, `random_states*`, `sampler*` that are pickles or tensors | Trainer and Accelerate |
+/// | anything below a directory `optimizer` or `optimizer_N` | FSDP by Accelerate |
+/// | `trainer_state.json`, `training_args.bin` | Trainer |
+/// | `*optim_states.pt` where whole weights lie elsewhere | DeepSpeed |
+/// | anything below `global_stepN/` beside gathered weights | Trainer with DeepSpeed |
+/// | `distrib_optim.pt` | Megatron-LM |
+/// | `events.out.tfevents.*` | TensorBoard |
+///
+/// Everything else is `weights`: `*.safetensors`, `pytorch_model*.bin`, `adapter_*`, `config.json`, tokenizers and their
+/// kin, `README.md`, and whatever is unknown. With DeepSpeed's stage 3 the weights themselves lie in `*optim_states.pt`
+/// (the model files hold empty placeholders, one file a rank), so these are `weights` unless gathered ones lie beside.
+public struct Classifier: Sendable {
+  /// The directories (nil is the root) that hold model weights as Trainer gathers them.
+  private let gathered: Set<RelativePath?>
+  /// The directories whose DeepSpeed files are those of stage 3.
+  private let stage3: Set<RelativePath?>
+
+  /// Looks at the names in a tree.
+  public init(_ tree: Tree) {
+    var gathered: Set<RelativePath?> = []
+    var stage3: Set<RelativePath?> = []
+    for entry in tree.entries {
+      let name = entry.path.name
+      if isModelWeights(name) { gathered.insert(entry.path.parent) }
+      if name.contains("zero_pp_rank_"), name.hasSuffix("_model_states.pt") {
+        stage3.insert(entry.path.parent)
+      }
+    }
+    self.gathered = gathered
+    self.stage3 = stage3
+  }
+
+  /// The class of the file at `path`.
+  public func fileClass(of path: RelativePath) -> FileClass {
+    isTraining(path) ? .training : .weights
+  }
+
+  private func isTraining(_ path: RelativePath) -> Bool {
+    let name = path.name
+    if ["trainer_state.json", "training_args.bin", "distrib_optim.pt"].contains(name) { return true }
+    if name.hasPrefix("events.out.tfevents.") { return true }
+    if Self.states.contains(where: name.hasPrefix), Self.stored.contains(where: name.hasSuffix) {
+      return true
+    }
+    var parent = path.parent
+    while let directory = parent {
+      let name = directory.name
+      if isNumbered(name, "optimizer_") || name == "optimizer" { return true }
+      if isNumbered(name, "global_step"), gathered.contains(directory.parent) { return true }
+      parent = directory.parent
+    }
+    return name.hasSuffix("optim_states.pt") && !stage3.contains(path.parent)
+  }
+
+  private static let states = ["optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler"]
+  private static let stored = [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".safetensors", ".distcp", ".npz"]
+}
+
+/// Whether a file name is one that transformers or PEFT give to model weights.
+func isModelWeights(_ name: String) -> Bool {
+  let prefixes = ["model", "pytorch_model", "adapter_model", "diffusion_pytorch_model"]
+  return (name.hasSuffix(".safetensors") || name.hasSuffix(".bin"))
+    && prefixes.contains { name == $0 + ".safetensors" || name == $0 + ".bin" || name.hasPrefix($0 + "-") }
+}
+
+/// Whether `name` is `prefix` and a number.
+func isNumbered(_ name: String, _ prefix: String) -> Bool {
+  let digits = name.utf8.dropFirst(prefix.utf8.count)
+  return name.hasPrefix(prefix) && !digits.isEmpty
+    && digits.allSatisfy { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+}

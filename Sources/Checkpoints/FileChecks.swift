@@ -1,0 +1,94 @@
+/// The checks that hold for a file whatever the layout: headers, emptiness, names of unfinished saves.
+struct FileChecks {
+  let reader: CheckpointReader
+
+  /// All defects of single files, in the order of their paths.
+  func defects() -> [Defect] {
+    var found = reader.tree.skipped.compactMap(skipped)
+    for entry in reader.tree.entries {
+      if isStaging(entry.path.name) {
+        found.append(Defect(entry.path, .staging))
+      } else if let size = entry.file?.size, let kind = defect(of: entry.path, size: size) {
+        found.append(Defect(entry.path, kind))
+      }
+    }
+    return found
+  }
+
+  private func skipped(_ entry: SkippedEntry) -> Defect? {
+    guard let path = try? RelativePath(entry.path) else { return nil }
+    switch entry.reason {
+    case .unreadable(let words): return Defect(path, .unreadable(words))
+    case .vanished: return Defect(path, .vanished)
+    case .socket, .fifo, .device, .pathTooLong: return nil
+    }
+  }
+
+  private func defect(of path: RelativePath, size: Int) -> Defect.Kind? {
+    let name = path.name
+    if name.hasSuffix(".safetensors") { return safetensors(path, size: size) }
+    if isTorch(name) { return torch(path, size: size) }
+    if Self.json.contains(name) || name.hasSuffix(".index.json") {
+      if case .defect(let kind) = reader.json(path) { return kind }
+    }
+    return nil
+  }
+
+  private func safetensors(_ path: RelativePath, size: Int) -> Defect.Kind? {
+    guard size > 0 else { return .empty }
+    switch reader.safetensors(path) {
+    case .success(let header): return header.defect.map(Defect.Kind.safetensors)
+    case .failure(SafetensorsDefect.zeros): return .zeros(size: size)
+    case .failure(let error as SafetensorsDefect): return .safetensors(error)
+    case .failure(let error): return reader.failure(error)
+    }
+  }
+
+  /// A file with a torch name may hold anything: only zips are looked into, and only what no framework writes on purpose
+  /// (nothing, or zeros) counts against the rest.
+  private func torch(_ path: RelativePath, size: Int) -> Defect.Kind? {
+    guard size > 0 else { return .empty }
+    do {
+      let file = try reader.tree.root.open(path)
+      switch try TorchFormat(of: file) {
+      case .zip: _ = try TorchZip(reading: file)
+      case .zeros: return .zeros(size: size)
+      case .other where try file.bytes(at: max(0, size - 22), count: 4) == [0x50, 0x4b, 5, 6]:
+        // A zip by its end, so its start was overwritten: the directory is read to say in what.
+        _ = try TorchZip(reading: file)
+      case .legacy, .empty, .other: break
+      }
+      return nil
+    } catch let defect as TorchZipDefect {
+      return .torch(defect)
+    } catch { return reader.failure(error) }
+  }
+
+  /// JSON files without which a checkpoint does not load. Others are not parsed.
+  private static let json: Set<String> = [
+    "trainer_state.json", "config.json", "adapter_config.json", "generation_config.json",
+    "tokenizer_config.json",
+  ]
+}
+
+/// Whether a file by its name was written by torch.save: `.bin` and `.pkl` only where a framework gives that very name.
+func isTorch(_ name: String) -> Bool {
+  if [".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) { return true }
+  if name.hasSuffix(".bin") {
+    return isModelWeights(name)
+      || ["training_args", "optimizer", "scheduler", "scaler", "pytorch_model_fsdp"].contains(
+        where: name.hasPrefix)
+  }
+  return name.hasSuffix(".pkl") && name.hasPrefix("random_states_")
+}
+
+/// Whether a name is one that a framework gives to what it is still writing: `tmp-checkpoint-N` (transformers 4.36 to 4.38) and
+/// `.tmp` with six letters or digits (safetensors since 0.8).
+func isStaging(_ name: String) -> Bool {
+  if isNumbered(name, "tmp-checkpoint-") { return true }
+  let tail = name.utf8.dropFirst(4)
+  return name.hasPrefix(".tmp") && tail.count == 6
+    && tail.allSatisfy {
+      $0 < 0x80 && (Character(Unicode.Scalar($0)).isLetter || Character(Unicode.Scalar($0)).isNumber)
+    }
+}

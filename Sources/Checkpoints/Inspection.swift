@@ -1,0 +1,95 @@
+import Platform
+
+/// What a look at a checkpoint found out: its layout, its step, whether it is whole.
+public struct Inspection: Sendable {
+  /// The files, links and directories.
+  public let tree: Tree
+  /// Where it lies.
+  public let place: Place
+  /// What the layout told.
+  public let findings: Findings
+  /// Everything that keeps it from being whole; empty for a good checkpoint.
+  public let defects: [Defect]
+  /// Tells each file's class.
+  public let classifier: Classifier
+
+  /// The layout's name, for example `hf_trainer+peft`, `torch_file`, `plain`.
+  public var layout: String { findings.layout }
+  /// The training step, or nil where nothing tells it.
+  public var step: Int? { findings.step }
+  /// The run's name that is used where the user gives none.
+  public var suggestedRun: String { place.run }
+  /// True where no defect was found.
+  public var isComplete: Bool { defects.isEmpty }
+
+  /// Looks at a directory or file; reads headers and small JSON files only. Throws `SystemError` where `path` cannot be
+  /// opened; what is wrong inside is told by `defects`.
+  public init(_ path: String) throws(SystemError) { try self.init(path, layouts: knownLayouts) }
+
+  init(_ path: String, layouts: [any Layout]) throws(SystemError) {
+    let tree = try Tree.scan(path)
+    let place = try Place(resolving: path, isFile: tree.isSingleFile)
+    let reader = CheckpointReader(tree: tree, place: place)
+    let layout = layouts.first { $0.recognises(reader) } ?? Plain()
+    let findings = layout.inspect(reader)
+    let ownName: [Defect] = isStaging(place.name) ? [Defect(nil, .staging)] : []
+    // A layout may say of a file what its own check said already.
+    var defects: [Defect] = []
+    for defect in ownName + FileChecks(reader: reader).defects() + findings.defects
+    where !defects.contains(defect) {
+      defects.append(defect)
+    }
+    self.tree = tree
+    self.place = place
+    self.findings = findings
+    self.defects = defects
+    self.classifier = Classifier(tree)
+  }
+}
+
+/// What a layout tells of a checkpoint.
+public struct Findings: Equatable, Sendable {
+  /// The layout's name, with `+` before each variant.
+  public var layout: String
+  /// The training step.
+  public var step: Int?
+  /// The values that the checkpoint records of its training: `loss`, `learning_rate`, `epoch`, `eval_…`, `best_metric`. All finite.
+  public var metrics: [String: Double] = [:]
+  /// What the training called its best so far.
+  public var best: BestMetric?
+  /// How many processes trained, as far as the checkpoint tells.
+  public var worldSize: Int?
+  /// Which parts are there.
+  public var parts: Set<Part> = []
+  /// What keeps the checkpoint from being whole, beyond what single files tell.
+  public var defects: [Defect] = []
+
+  /// True where training can go on from it.
+  public var isResumable: Bool { parts.isSuperset(of: [.weights, .optimizer, .progress]) }
+  /// True where it has weights and nothing of the training's state.
+  public var isWeightsOnly: Bool { parts == [.weights] }
+
+  /// A part of a checkpoint. A missing random state costs only exact repetition.
+  public enum Part: String, Codable, Sendable {
+    /// The model's or the adapter's weights.
+    case weights
+    /// The optimizer's state.
+    case optimizer
+    /// Step, learning-rate schedule and log.
+    case progress
+    /// The random generators' states.
+    case rng
+  }
+}
+
+/// The metric by which a training names its best checkpoint.
+public struct BestMetric: Equatable, Sendable {
+  /// Its name, for example `eval_loss`; nil where it cannot be told.
+  public var name: String?
+  /// Its best value so far.
+  public var value: Double
+  /// The step of that value.
+  public var step: Int?
+  /// Whether larger values are better; nil where it cannot be told.
+  public var greaterIsBetter: Bool?
+}
