@@ -21,14 +21,20 @@ public struct ArchiveFacts: Sendable {
   public struct RecordFile: Sendable {
     /// Its name in the record.
     public let name: String
-    /// The directory that `path` begins at: the checkpoint's own or its parent.
-    public let root: OpenDirectory
-    /// The file.
-    public let path: RelativePath
-    /// Its size in bytes when it was found.
-    public let size: Int
-    /// What to put into the record in its place, since the file itself holds secrets; nil where it can be copied.
-    public let masked: [UInt8]?
+    private let root: OpenDirectory
+    private let path: RelativePath
+
+    init(name: String, root: OpenDirectory, path: RelativePath) {
+      self.name = name
+      self.root = root
+      self.path = path
+    }
+
+    /// Its bytes for the record, secrets masked. Throws `SystemError`.
+    public func bytes() throws(SystemError) -> [UInt8] {
+      let file = try root.open(path)
+      return recordBytes(try file.bytes(at: 0, count: min(file.size, ArchiveFacts.maximumFile)), name: name)
+    }
   }
 
   /// Files larger than this stay out of the record, in bytes.
@@ -54,20 +60,15 @@ public struct ArchiveFacts: Sendable {
   }
 
   private mutating func add(_ name: String, _ root: OpenDirectory) {
-    guard let path = try? RelativePath(name), let file = try? root.open(path), file.size <= Self.maximumFile,
-      let bytes = try? file.bytes(at: 0, count: file.size)
+    guard let path = try? RelativePath(name), let file = try? root.open(path), file.size <= Self.maximumFile
     else { return }
-    var masked: [UInt8]?
     if name.hasSuffix(".json") {
       // A file that is no JSON cannot be searched for secrets, so it stays out.
-      guard let value = try? JSONValue(parsing: bytes) else { return }
-      let clean = value.withoutSecrets()
-      if clean != value { masked = encoded(clean) }
-      keep(clean, name)
-    } else if name.hasSuffix(".jsonl") {
-      masked = maskedLines(bytes)
+      guard let bytes = try? file.bytes(at: 0, count: file.size), let value = try? JSONValue(parsing: bytes)
+      else { return }
+      keep(value.withoutSecrets(), name)
     }
-    files.append(RecordFile(name: name, root: root, path: path, size: file.size, masked: masked))
+    files.append(RecordFile(name: name, root: root, path: path))
   }
 
   private mutating func keep(_ value: JSONValue, _ name: String) {
@@ -96,17 +97,22 @@ public struct ArchiveFacts: Sendable {
   }
 }
 
-/// The lines of a log with their secrets masked, or nil where there is none to mask. Lines that are no JSON are left out of a
-/// masked log.
-private func maskedLines(_ bytes: [UInt8]) -> [UInt8]? {
+/// What a record keeps of a file: JSON and JSON lines with their secrets masked, anything else as it is.
+///
+/// Lines that are no JSON are left out of a log that had to be masked.
+public func recordBytes(_ bytes: [UInt8], name: String) -> [UInt8] {
+  if name.hasSuffix(".json"), let value = try? JSONValue(parsing: bytes) {
+    let clean = value.withoutSecrets()
+    return clean == value ? bytes : encoded(clean)
+  }
+  guard name.hasSuffix(".jsonl") else { return bytes }
   let lines = bytes.split(separator: UInt8(ascii: "\n")).map { try? JSONValue(parsing: Array($0)) }
   let clean = lines.map { $0?.withoutSecrets() }
-  guard clean != lines else { return nil }
-  return clean.compactMap { $0 }.flatMap { (encoded($0) ?? []) + [UInt8(ascii: "\n")] }
+  return clean == lines ? bytes : clean.compactMap(\.self).flatMap { encoded($0) + [UInt8(ascii: "\n")] }
 }
 
-private func encoded(_ value: JSONValue) -> [UInt8]? {
+private func encoded(_ value: JSONValue) -> [UInt8] {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-  return (try? encoder.encode(value)).map(Array.init)
+  return (try? encoder.encode(value)).map(Array.init) ?? []
 }

@@ -1,10 +1,4 @@
-/// What a file of a checkpoint is needed for.
-public enum FileClass: String, Codable, Sendable {
-  /// Needed for inference or fine-tuning, or of unknown use, so that thinning never loses it.
-  case weights
-  /// Needed only to go on training.
-  case training
-}
+import Platform
 
 /// Tells the class of each file of a checkpoint by its name and its neighbours.
 ///

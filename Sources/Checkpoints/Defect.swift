@@ -1,3 +1,5 @@
+import Platform
+
 /// Something in a checkpoint that keeps it from being whole: data; `sentence` is its words.
 public struct Defect: Equatable, Sendable {
   /// The file it is about, below the checkpoint's root; nil where it is the checkpoint itself.

@@ -1,3 +1,5 @@
+import Platform
+
 /// The checks that hold for a file whatever the layout: headers, emptiness, names of unfinished saves.
 struct FileChecks {
   let reader: CheckpointReader

@@ -1,3 +1,5 @@
+import Platform
+
 /// Whether sharded weights are whole: the index, every shard that it names, and each tensor in its shard.
 struct ShardChecks {
   let reader: CheckpointReader

@@ -7,9 +7,12 @@ import Platform
 public enum CommandLine {
   static let version = "0.1.0"
   static let commands: [any Command.Type] = [
-    InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self, RestoreCommand.self,
+    InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self,
+    RestoreCommand.self,
     PruneCommand.self, CheckCommand.self, TagCommand.self,
   ]
+
+  static let specs = commands.map { $0.spec }
 
   /// Runs the words after the program's name in an environment and gives the exit code.
   public static func run(_ words: [String], variables: [String: String]) async -> Int32 {
@@ -23,7 +26,9 @@ public enum CommandLine {
         let document = ErrorDocument(error: text.sentences, exitCode: text.code.rawValue)
         if let json = try? Console.encode(document) { Console.write(json + "\n", to: STDOUT_FILENO) }
       }
-      for sentence in text.sentences { Console.write("error: \(Console.clean(sentence))\n", to: STDERR_FILENO) }
+      for sentence in text.sentences {
+        Console.write("error: \(Console.clean(sentence))\n", to: STDERR_FILENO)
+      }
       return text.code.rawValue
     }
   }
@@ -43,24 +48,28 @@ public enum CommandLine {
       Console.write("ckbackup \(version)\n", to: STDOUT_FILENO)
       return .done
     case "--help", "-h", "help":
-      let topic = words.dropFirst().first.flatMap { word in commands.first { $0.spec.name == word } }
-      Console.write(topic.map { Help.text(for: $0.spec) } ?? Help.overview, to: STDOUT_FILENO)
+      let topic = specs.first { $0.name == words.dropFirst().first }
+      Console.write(topic.map(Help.text) ?? Help.overview, to: STDOUT_FILENO)
       return .done
     default: break
     }
-    guard let command = commands.first(where: { $0.spec.name == name }) else {
-      let near = nearest(name, among: commands.map(\.spec.name)).map { "; did you mean \($0)?" } ?? ""
+    guard let index = specs.firstIndex(where: { $0.name == name }) else {
+      let near = nearest(name, among: specs.map(\.name)).map { "; did you mean \($0)?" } ?? ""
       throw UsageError("there is no command \(name)\(near)")
     }
-    let arguments = try Arguments(Array(words.dropFirst()), for: command.spec)
+    let arguments = try Arguments(Array(words.dropFirst()), for: specs[index])
     if arguments.has("help") {
-      Console.write(Help.text(for: command.spec), to: STDOUT_FILENO)
+      Console.write(Help.text(for: specs[index]), to: STDOUT_FILENO)
       return .done
     }
-    let environment = try Environment(arguments, variables: variables)
-    let how = arguments.string("progress") ?? "auto"
-    guard let display = ProgressDisplay(environment.progress, how: how, isQuiet: environment.console.isQuiet) else {
-      throw UsageError("--progress takes auto, live, plain or none, not \(how)", command: name)
+    return try await run(commands[index], Environment(arguments, variables: variables))
+  }
+
+  private static func run(_ command: any Command.Type, _ environment: Environment) async throws -> ExitCode {
+    let how = environment.arguments.string("progress") ?? "auto"
+    guard let display = ProgressDisplay(environment.progress, how: how, isQuiet: environment.console.isQuiet)
+    else {
+      throw UsageError("--progress takes auto, live, plain or none, not \(how)", command: command.spec.name)
     }
     return try await Interruption.cancelling {
       try await display.during { try await command.run(environment) }

@@ -17,7 +17,8 @@ struct Environment: Sendable {
   /// Reads the configuration and lets environment and flags beat it.
   init(_ arguments: Arguments, variables: [String: String]) throws {
     var configuration = Configuration()
-    try ConfigurationFile.load(named: arguments.string("config"), environment: variables, into: &configuration)
+    try ConfigurationFile.load(
+      named: arguments.string("config"), environment: variables, into: &configuration)
     try configuration.adopt(environment: variables)
     try configuration.adopt(flags: arguments)
     self.arguments = arguments
@@ -29,15 +30,19 @@ struct Environment: Sendable {
   /// The store that the configuration names; with `create` a directory is made where there is none.
   func store(create: Bool = false) throws -> any ObjectStore {
     guard let repository = configuration.repository else {
-      throw UsageError("no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml")
+      throw UsageError(
+        "no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml"
+      )
     }
     guard repository.hasPrefix("s3://") else {
       guard let path = Self.path(of: repository) else {
-        throw UsageError("\(repository) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path")
+        throw UsageError(
+          "\(repository) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path")
       }
       return try DirectoryStore(root: path, create: create)
     }
-    let parts = repository.dropFirst("s3://".count).split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    let parts = repository.dropFirst("s3://".count).split(
+      separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     var settings = try S3Settings(
       endpoint: configuration.endpoint, region: configuration.region, bucket: String(parts[0]),
       prefix: parts.count > 1 ? String(parts[1]) : "")
@@ -46,7 +51,9 @@ struct Environment: Sendable {
     settings.connections = configuration.connections
     settings.caFile = configuration.caFile
     settings.verifyTLS = configuration.verifyTLS
-    if !configuration.verifyTLS { console.warn("the server's certificate is not checked (verify_tls = false)") }
+    if !configuration.verifyTLS {
+      console.warn("the server's certificate is not checked (verify_tls = false)")
+    }
     return RetryingStore(S3Store(settings, credentials: credentials()))
   }
 
@@ -55,7 +62,8 @@ struct Environment: Sendable {
     let store = try store()
     // A directory is as quick as its cache would be.
     let isDirectory = store is DirectoryStore
-    return try await Repository.open(in: store, cacheRoot: isDirectory ? nil : cacheRoot, surroundings: .system)
+    return try await Repository.open(
+      in: store, cacheRoot: isDirectory ? nil : cacheRoot, surroundings: .system)
   }
 
   /// What a command may use of the machine, for a repository's chunk size.
@@ -133,7 +141,8 @@ extension Configuration {
     if let bytes = try flags.bytes("memory") {
       guard bytes >= Resources.leastMemory else {
         throw UsageError(
-          "--memory takes at least \(Quantity.format(bytes: Resources.leastMemory))", command: flags.command.name)
+          "--memory takes at least \(Quantity.format(bytes: Resources.leastMemory))",
+          command: flags.command.name)
       }
       memory = bytes
     }

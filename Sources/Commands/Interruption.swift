@@ -23,7 +23,9 @@ enum Interruption {
         }
         if times > 1 { _exit(ExitCode.interrupted.rawValue) }
         task.cancel()
-        DispatchQueue.global().asyncAfter(deadline: .now() + patience) { _exit(ExitCode.interrupted.rawValue) }
+        DispatchQueue.global().asyncAfter(deadline: .now() + patience) {
+          _exit(ExitCode.interrupted.rawValue)
+        }
       }
       source.resume()
       return source

@@ -20,14 +20,14 @@ public struct ArchiveRecord: Sendable {
     public var name: String
     /// Where it belongs.
     public var role: Role
-    /// Its bytes.
-    public var bytes: [UInt8]
+    /// Gives its bytes, when their turn comes.
+    let read: @Sendable () throws -> [UInt8]
 
     /// A file of the record.
-    public init(name: String, role: Role, bytes: [UInt8]) {
+    public init(name: String, role: Role, read: @escaping @Sendable () throws -> [UInt8]) {
       self.name = name
       self.role = role
-      self.bytes = bytes
+      self.read = read
     }
   }
 
@@ -46,11 +46,12 @@ public struct ArchiveRecord: Sendable {
     let folder = snapshot.record
     for (index, attachment) in attachments.enumerated() {
       let object = "files/" + Self.objectName(attachment.name, index: index)
-      try await store.put(folder + object, Payload(attachment.bytes))
+      let bytes = try attachment.read()
+      try await store.put(folder + object, Payload(bytes))
       document.files.append(
         .init(
-          name: attachment.name, role: attachment.role, object: object, size: attachment.bytes.count,
-          sha256: hex(SHA256.hash(attachment.bytes))))
+          name: attachment.name, role: attachment.role, object: object, size: bytes.count,
+          sha256: hex(SHA256.hash(bytes))))
     }
     try await store.put(folder + "SHA256SUMS", Payload(manifest.sha256Sums))
     try await store.put(folder + "MD5SUMS", Payload(manifest.md5Sums))
@@ -64,7 +65,8 @@ public struct ArchiveRecord: Sendable {
   }
 
   /// The record of a snapshot, or nil where it is missing or cannot be read.
-  public static func read(of snapshot: Snapshot, from repository: Repository) async throws -> RecordDocument? {
+  public static func read(of snapshot: Snapshot, from repository: Repository) async throws -> RecordDocument?
+  {
     do {
       let bytes = try await repository.store.get(snapshot.record + "record.json", limit: largestRecord)
       return try RecordDocument.decode(bytes)
@@ -82,7 +84,8 @@ public struct ArchiveRecord: Sendable {
     let store = repository.store
     var damages: [Damage] = []
     func report(_ name: String, _ kind: Damage.Kind) {
-      damages.append(Damage(object: snapshot.record + name, kind: kind, snapshots: [snapshot.label], files: []))
+      damages.append(
+        Damage(object: snapshot.record + name, kind: kind, snapshots: [snapshot.label], files: []))
     }
     for (name, expected) in [("SHA256SUMS", manifest.sha256Sums), ("MD5SUMS", manifest.md5Sums)] {
       if try await get(snapshot.record + name, limit: expected.count, from: store) != expected {

@@ -22,7 +22,9 @@ struct FetchRange: Sendable {
   static func ranges(of chunks: [WantedChunk], in pack: String, limit: Int) -> [FetchRange] {
     var ranges: [FetchRange] = []
     for chunk in chunks.sorted(by: { $0.offset < $1.offset }) {
-      if let last = ranges.last, chunk.offset == last.offset + last.length, last.length + chunk.length <= limit {
+      if let last = ranges.last, chunk.offset == last.offset + last.length,
+        last.length + chunk.length <= limit
+      {
         ranges[ranges.count - 1].length += chunk.length
         ranges[ranges.count - 1].chunks.append(chunk)
       } else {
@@ -123,7 +125,8 @@ struct ChunkFetcher: Sendable {
 
   /// Fetches chunks that did not match once more, one by one: the fault may have been on the way.
   private func again(
-    _ chunks: [WantedChunk], of range: FetchRange, _ deliver: @escaping @Sendable (WantedChunk, String, Slice) throws -> Void
+    _ chunks: [WantedChunk], of range: FetchRange,
+    _ deliver: @escaping @Sendable (WantedChunk, String, Slice) throws -> Void
   ) async throws -> [Loss] {
     var lost: [WantedChunk] = []
     for chunk in chunks {

@@ -1,4 +1,5 @@
 import Digests
+import ObjectStore
 import Platform
 import Repository
 
@@ -13,7 +14,8 @@ struct ChunkUpload {
     var chunks: [Manifest.ChunkReference] = []
   }
 
-  let repository: Repository
+  let store: any ObjectStore
+  let random: @Sendable (Int) -> [UInt8]
   let resources: Resources
   let progress: Progress
   let sizes: PackWriter.Sizes
@@ -30,8 +32,7 @@ struct ChunkUpload {
       let indices = files.indices.filter { files[$0].fileClass == fileClass }
       if indices.isEmpty { continue }
       let writer = PackWriter(
-        store: repository.store, pool: resources.processors, fileClass: fileClass, sizes: sizes,
-        random: repository.surroundings.random)
+        store: store, pool: resources.processors, fileClass: fileClass, sizes: sizes, random: random)
       do {
         let part = try await run(indices.map { files[$0] }, below: root, writer, index: &index)
         for (index, file) in zip(indices, part.stored) { stored[index] = file }
@@ -65,7 +66,8 @@ struct ChunkUpload {
           // Size and ETag follow when the pack is closed.
           let pack =
             packs[place.pack]
-            ?? index.add(pack: .init(key: place.pack, size: 0, etag: nil, fileClass: files[chunk.file].fileClass))
+            ?? index.add(
+              pack: .init(key: place.pack, size: 0, etag: nil, fileClass: files[chunk.file].fileClass))
           packs[place.pack] = pack
           index.add(id, pack: pack, offset: place.offset, length: chunk.bytes.count)
           added += chunk.bytes.count
@@ -91,33 +93,28 @@ struct ChunkUpload {
 
 /// Reads the next batch while the last one is worked on.
 private struct ReadAhead {
-  private let source: BatchSource
+  private let reader: SourceReader
   private var pending: Task<[SourceChunk], any Error>?
 
   init(_ reader: SourceReader) {
-    source = BatchSource(reader)
-    pending = Task { [source] in try await source.next() }
+    self.reader = reader
+    pending = Task { try await reader.next() }
   }
 
   /// The next batch, or nil at the end. A cancelled task cancels the reading.
   mutating func next() async throws -> [SourceChunk]? {
     guard let task = pending else { return nil }
-    let batch = try await withTaskCancellationHandler { try await task.value } onCancel: { task.cancel() }
+    let batch = try await withTaskCancellationHandler {
+      try await task.value
+    } onCancel: {
+      task.cancel()
+    }
     try Task.checkCancellation()
     guard !batch.isEmpty else {
       pending = nil
       return nil
     }
-    pending = Task { [source] in try await source.next() }
+    pending = Task { [reader] in try await reader.next() }
     return batch
   }
-}
-
-/// Gives a reader to one task at a time.
-private actor BatchSource {
-  private let reader: SourceReader
-
-  init(_ reader: sending SourceReader) { self.reader = reader }
-
-  func next() async throws -> [SourceChunk] { try await reader.next() }
 }

@@ -13,6 +13,8 @@ public enum EngineError: Error, Sendable {
   case vanished(path: String)
   /// There is no regular file at the path.
   case nothingToPush(path: String)
+  /// A file for the archive record has more bytes than a record's file may.
+  case tooLargeForRecord(path: String, size: Int, limit: Int)
   /// A run's name cannot be stored.
   case badRun(String)
   /// An address that names no snapshot; `hint` says what there is.

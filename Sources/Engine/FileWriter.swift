@@ -60,19 +60,23 @@ final class FileWriter: Sendable {
         done = try writeDirect(memory, file, offset)
       }
       if done < memory.count {
-        try root.openForWriting(file.path).write(UnsafeRawBufferPointer(rebasing: memory[done...]), at: offset + done)
+        try root.openForWriting(file.path).write(
+          UnsafeRawBufferPointer(rebasing: memory[done...]), at: offset + done)
       }
     }
   }
 
   /// Writes the aligned part past the page cache; gives the number of bytes, 0 where the file system refuses.
-  private func writeDirect(_ memory: UnsafeRawBufferPointer, _ file: Manifest.FileEntry, _ offset: Int) throws -> Int {
+  private func writeDirect(_ memory: UnsafeRawBufferPointer, _ file: Manifest.FileEntry, _ offset: Int) throws
+    -> Int
+  {
     let count = memory.count / Self.alignment * Self.alignment
-    do {
+    do throws(SystemError) {
       let output = try root.openForWriting(file.path, flags: ck_o_direct())
       try output.write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset)
       return count
-    } catch let error where error.code == EINVAL || error.code == EOPNOTSUPP {
+    } catch {
+      guard error.code == EINVAL || error.code == EOPNOTSUPP else { throw error }
       direct.store(false, ordering: .relaxed)
       return 0
     }

@@ -32,7 +32,8 @@ struct KnownChunks {
       }
     }
     let orphans = stored.values.filter { !named.contains($0.key) && !avoided.contains($0.key) }
-    let tables = try await concurrently(orphans.sorted { $0.key < $1.key }, limit: 8) { pack -> (ObjectInfo, PackTable)? in
+    let tables = try await concurrently(orphans.sorted { $0.key < $1.key }, limit: 8) {
+      pack -> (ObjectInfo, PackTable)? in
       do {
         return (pack, try await repository.table(ofPack: pack.key, size: pack.size))
       } catch is FormatError {
@@ -52,7 +53,8 @@ extension Repository {
   /// Every pack in the store, by key.
   func storedPacks() async throws -> [String: ObjectInfo] {
     Dictionary(
-      try await store.list(ObjectKey.packs).objects.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+      try await store.list(ObjectKey.packs).objects.map { ($0.key, $0) },
+      uniquingKeysWith: { first, _ in first })
   }
 }
 

@@ -58,11 +58,11 @@ struct LocalChunks: Sendable {
     }
     let digests = SHA256.hash(
       each:
-      read.map { part in
-        var payload = Payload()
-        payload.append(part.bytes)
-        return payload
-      })
+        read.map { part in
+          var payload = Payload()
+          payload.append(part.bytes)
+          return payload
+        })
     for (part, digest) in zip(read, digests) {
       guard let id = ChunkID(digest), part.expected == nil || part.expected == id else { continue }
       try found(part.index, id, part.bytes)

@@ -95,7 +95,9 @@ public struct Prune: Sendable {
   private func deleteCondemned(_ report: inout Report) async throws {
     let (records, now) = try await repository.deletions()
     let due = records.filter { now.seconds(since: $0.written) >= grace }
-    report.waiting = records.filter { now.seconds(since: $0.written) < grace }.reduce(0) { $0 + $1.objects.count }
+    report.waiting = records.filter { now.seconds(since: $0.written) < grace }.reduce(0) {
+      $0 + $1.objects.count
+    }
     guard !due.isEmpty else { return }
     let state = try await RepositoryState.load(repository)
     let sizes = Dictionary(state.objects.map { ($0.key, $0.size) }, uniquingKeysWith: { first, _ in first })
@@ -132,18 +134,21 @@ private struct RepositoryState {
     let records = try await repository.store.list(ObjectKey.records)
     let listing = try await repository.snapshots()
     if let broken = listing.unreadable.first {
-      throw EngineError.unsafeToDelete(reason: "a snapshot's marker cannot be read: \(broken.objectAndDetail)")
+      throw EngineError.unsafeToDelete(
+        reason: "a snapshot's marker cannot be read: \(broken.objectAndDetail)")
     }
     var packsOf: [String: Set<String>] = [:]
     for (snapshot, result) in try await repository.manifests(of: listing.snapshots) {
       switch result {
       case .success(let manifest): packsOf[snapshot.key] = Set(manifest.packs.map(\.key))
       case .failure(let error):
-        throw EngineError.unsafeToDelete(reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
+        throw EngineError.unsafeToDelete(
+          reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
       }
     }
     return RepositoryState(
-      snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects, now: listing.now,
+      snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects,
+      now: listing.now,
       packsOf: packsOf)
   }
 
@@ -168,7 +173,8 @@ private struct RepositoryState {
 
   /// Whether a snapshot that is there needs the object.
   func isNeeded(_ key: String) -> Bool {
-    neededPacks.contains(key) || neededManifests.contains(key) || neededRecords.contains(Self.recordFolder(key))
+    neededPacks.contains(key) || neededManifests.contains(key)
+      || neededRecords.contains(Self.recordFolder(key))
   }
 
   /// Whether a prune may ever remove such an object, whatever a deletion record says.
@@ -184,13 +190,17 @@ private struct RepositoryState {
     let manifests = Set(remaining.map(\.manifest.key))
     let records = Set(remaining.map(\.record))
     let hadPacks = forgotten.reduce(into: Set<String>()) { $0.formUnion(packsOf[$1] ?? []) }
-    let hadManifests = goneManifests.union(snapshots.filter { forgotten.contains($0.key) }.map(\.manifest.key))
+    let hadManifests = goneManifests.union(
+      snapshots.filter { forgotten.contains($0.key) }.map(\.manifest.key))
     let hadRecords = Set(hadManifests.map { ObjectKey.record(besides: $0) })
     return objects.filter { object in
       let folder = Self.recordFolder(object.key)
-      if packs.contains(object.key) || manifests.contains(object.key) || records.contains(folder) { return false }
+      if packs.contains(object.key) || manifests.contains(object.key) || records.contains(folder) {
+        return false
+      }
       if condemned.contains(object.key) { return false }
-      let wasUsed = hadPacks.contains(object.key) || hadManifests.contains(object.key) || hadRecords.contains(folder)
+      let wasUsed =
+        hadPacks.contains(object.key) || hadManifests.contains(object.key) || hadRecords.contains(folder)
       return wasUsed || now.seconds(since: object.modified) > grace
     }
   }
@@ -209,7 +219,8 @@ extension FormatError {
     case .invalid(let object, let detail): "\(object): \(detail)"
     case .digestMismatch(let object): "\(object) does not match its digest"
     case .missing(let object): "\(object) is missing"
-    case .newerFormat(let object, let format): "\(object) has format \(format), which is newer than this program"
+    case .newerFormat(let object, let format):
+      "\(object) has format \(format), which is newer than this program"
     case .noRepository(let place), .occupied(let place, _), .exists(let place): place
     }
   }

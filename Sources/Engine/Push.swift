@@ -17,17 +17,21 @@ public struct Push: Sendable {
     /// Labels.
     public var tags: [String] = []
     /// Whether prune must keep it for ever.
-    public var milestone = false
+    public var isMilestone = false
     /// Metrics, which win over those that are found.
     public var metrics: [String: Double] = [:]
     /// Training logs, hyper-parameter files and evaluation results that go into the record.
-    public var attachments: [ArchiveRecord.Attachment] = []
+    public var attachments: [(path: String, role: ArchiveRecord.Attachment.Role)] = []
     /// A sentence.
     public var note: String?
     /// The command line, as the record keeps it.
     public var commandLine: [String] = []
     /// The machine's name, as the record keeps it.
-    public var host = ""
+    public var host: String?
+    /// This program's version, as the record keeps it.
+    public var program = ""
+    /// Whether everything is read and compared but nothing is written to the store.
+    public var isDryRun = false
     /// Whether a checkpoint with defects is kept all the same, marked as incomplete.
     public var allowsIncomplete = false
     /// Whether entries that cannot be kept are an error.
@@ -90,27 +94,36 @@ public struct Push: Sendable {
     let known = try await KnownChunks.load(from: repository)
     var index = known.index
     progress.begin(.send, total: source.bytes)
-    let upload = ChunkUpload(repository: repository, resources: resources, progress: progress, sizes: request.sizes)
+    let upload = ChunkUpload(
+      store: request.isDryRun ? DryRunStore(base: repository.store) : repository.store,
+      random: repository.surroundings.random, resources: resources, progress: progress, sizes: request.sizes)
     let (stored, added) = try await upload.run(source.files, below: source.root, index: &index)
 
     progress.begin(.commit)
     var manifest = source.manifest(stored, packs: index.packs, time: repository.surroundings.now())
-    var report = Report(
-      snapshot: source.snapshot(of: manifest, addedBytes: added, at: .init(key: "", sha256: "", size: 0)),
-      wasPresent: false, addedBytes: added, warnings: source.warnings)
-    if added == 0, let present = try await find(manifest, in: known) {
-      report.snapshot = try await source.retag(present, in: repository)
-      report.wasPresent = true
-      return report
+    let former = known.snapshots.first {
+      $0.id == manifest.id && $0.run == manifest.run && $0.step == manifest.step
     }
-    report.warnings += source.collisions(manifest, with: known.snapshots)
+    func report(_ snapshot: Snapshot, wasPresent: Bool = false) -> Report {
+      Report(
+        snapshot: snapshot, wasPresent: wasPresent, addedBytes: added,
+        warnings: source.warnings + source.collisions(manifest, with: known.snapshots))
+    }
+    if added == 0, let former, try await holds(former, manifest, known) {
+      return report(
+        request.isDryRun ? former : try await source.retag(former, in: repository), wasPresent: true)
+    }
+    if request.isDryRun {
+      let place = Snapshot.ManifestReference(key: "", sha256: "", size: 0)
+      return report(source.snapshot(of: manifest, addedBytes: added, at: place, replacing: former))
+    }
 
     // The listing gives the ETags that the store shows, and proves that every pack is there with its size.
     guard try await adoptETags(&manifest, avoided: known.avoided) else { return nil }
     let reference = try await repository.write(manifest)
-    let snapshot = source.snapshot(of: manifest, addedBytes: added, at: reference)
+    let snapshot = source.snapshot(of: manifest, addedBytes: added, at: reference, replacing: former)
     try await source.record(snapshot, manifest).write(to: repository.store)
-    return try await commit(snapshot, manifest) ? { report.snapshot = snapshot; return report }() : nil
+    return try await commit(snapshot, manifest) ? report(snapshot) : nil
   }
 
   /// The last look, then the marker. False where a pack is not to be relied on any more.
@@ -120,7 +133,8 @@ public struct Push: Sendable {
     let stored = try await repository.storedPacks()
     let looked = repository.surroundings.now()
     for pack in manifest.packs {
-      guard !condemned.contains(pack.key), let object = stored[pack.key], pack.intact(as: object) != nil else {
+      guard !condemned.contains(pack.key), let object = stored[pack.key], pack.intact(as: object) != nil
+      else {
         return false
       }
     }
@@ -135,23 +149,32 @@ public struct Push: Sendable {
   private func adoptETags(_ manifest: inout Manifest, avoided: Set<String>) async throws -> Bool {
     let stored = try await repository.storedPacks()
     for (position, pack) in manifest.packs.enumerated() {
-      guard !avoided.contains(pack.key), let object = stored[pack.key], object.size == pack.size else { return false }
+      guard !avoided.contains(pack.key), let object = stored[pack.key], object.size == pack.size else {
+        return false
+      }
       manifest.packs[position].etag = object.etag
     }
     return true
   }
 
-  /// The snapshot of this run and step with the same content, where all of it is still there.
-  private func find(_ manifest: Manifest, in known: KnownChunks) async throws -> Snapshot? {
-    guard
-      let snapshot = known.snapshots.first(where: {
-        $0.id == manifest.id && $0.run == manifest.run && $0.step == manifest.step
-      }),
-      let present = try? await repository.manifest(of: snapshot)
-    else { return nil }
-    let isWhole = present.packs.allSatisfy { pack in
-      !known.avoided.contains(pack.key) && known.stored[pack.key].flatMap { pack.intact(as: $0) } != nil
-    }
-    return isWhole ? snapshot : nil
+  /// Whether a snapshot that is there already is all that `manifest` tells, times aside, and all of it is still stored.
+  private func holds(_ snapshot: Snapshot, _ manifest: Manifest, _ known: KnownChunks) async throws -> Bool {
+    let present: Manifest
+    do { present = try await repository.manifest(of: snapshot) } catch is FormatError { return false }
+    return present.hasSameTree(as: manifest)
+      && present.packs.allSatisfy { pack in
+        !known.avoided.contains(pack.key) && known.stored[pack.key].flatMap { pack.intact(as: $0) } != nil
+      }
+  }
+}
+
+extension Manifest {
+  /// Whether files, permissions, links and directories are the same. The id tells of the files' names and contents.
+  fileprivate func hasSameTree(as other: Manifest) -> Bool {
+    id == other.id && root?.permissions == other.root?.permissions
+      && files.map(\.attributes.permissions) == other.files.map(\.attributes.permissions)
+      && links.map(\.path) == other.links.map(\.path) && links.map(\.target) == other.links.map(\.target)
+      && directories.map(\.path) == other.directories.map(\.path)
+      && directories.map(\.attributes.permissions) == other.directories.map(\.attributes.permissions)
   }
 }

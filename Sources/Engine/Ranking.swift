@@ -14,7 +14,9 @@ public struct Ranking: Equatable, Sendable {
   public let direction: Direction?
 
   /// Names whose small values are good, as parts of a metric's name.
-  private static let smallIsGood = ["loss", "error", "perplexity", "ppl", "wer", "cer", "mae", "mse", "rmse", "fid"]
+  private static let smallIsGood = [
+    "loss", "error", "perplexity", "ppl", "wer", "cer", "mae", "mse", "rmse", "fid",
+  ]
   /// What is compared by where no metric is named, in this order.
   private static let usual = ["eval_loss", "val_loss", "best_val_loss", "loss"]
 
@@ -38,7 +40,7 @@ public struct Ranking: Equatable, Sendable {
   /// The metric that `order` compares these snapshots by, with its direction; nil where they have none in common use.
   public func chosen(for snapshots: [Snapshot]) -> (metric: String, direction: Direction)? {
     let names = Set(snapshots.flatMap { $0.metrics.keys })
-    
+
     guard let name = metric ?? Self.usual.first(where: names.contains) else { return nil }
     let small = Self.smallIsGood.contains { part in
       name.lowercased().split(whereSeparator: { !$0.isLetter }).contains { $0 == part }
@@ -49,7 +51,9 @@ public struct Ranking: Equatable, Sendable {
   /// The snapshots that have the metric, best first; equal ones newest first.
   public func order(_ snapshots: [Snapshot]) -> [Snapshot] {
     guard let (name, direction) = chosen(for: snapshots) else { return [] }
-    let ranked = snapshots.compactMap { snapshot in snapshot.metrics[name].map { (value: $0, snapshot: snapshot) } }
+    let ranked = snapshots.compactMap { snapshot in
+      snapshot.metrics[name].map { (value: $0, snapshot: snapshot) }
+    }
     return ranked.sorted { a, b in
       if a.value != b.value { return direction == .min ? a.value < b.value : a.value > b.value }
       return SnapshotAddress.precedes(b.snapshot, a.snapshot)

@@ -86,12 +86,14 @@ public struct Restore: Sendable {
       try target.publish()
     }
     return Report(
-      snapshot: snapshot, target: target.path, files: plan.files.count, bytes: plan.bytes, fetchedBytes: fetched,
+      snapshot: snapshot, target: target.path, files: plan.files.count, bytes: plan.bytes,
+      fetchedBytes: fetched,
       resumedBytes: resumed, seededBytes: seeded)
   }
 
   /// Takes over what an interrupted restore of this snapshot had written: chunks that match their digests at their places.
-  private func resume(_ target: RestoreTarget, _ manifest: Manifest, _ work: RestoreWork) async throws -> Int {
+  private func resume(_ target: RestoreTarget, _ manifest: Manifest, _ work: RestoreWork) async throws -> Int
+  {
     let (plan, root) = (work.plan, target.root)
     let candidates = try await resources.disk.run { () -> [(LocalCandidate, Destination)] in
       try plan.prepareDirectory(manifest, below: root)
@@ -109,7 +111,9 @@ public struct Restore: Sendable {
   private func seed(_ path: String?, _ work: RestoreWork) async throws -> Int {
     guard let path else { return 0 }
     let chunkSize = repository.info.chunkSize
-    let (root, candidates) = try await resources.disk.run { try SeedFiles.candidates(in: path, chunkSize: chunkSize) }
+    let (root, candidates) = try await resources.disk.run {
+      try SeedFiles.candidates(in: path, chunkSize: chunkSize)
+    }
     let before = work.remainingBytes
     try await LocalChunks(root: root, resources: resources).scan(candidates) { _, id, bytes in
       try work.write(id, bytes)
@@ -136,7 +140,8 @@ public struct Restore: Sendable {
   }
 
   /// Copies the archive record's objects.
-  private func restoreRecord(_ snapshot: Snapshot, to path: String, _ options: Options) async throws -> Report {
+  private func restoreRecord(_ snapshot: Snapshot, to path: String, _ options: Options) async throws -> Report
+  {
     let objects = try await repository.store.list(snapshot.record).objects
     guard !objects.isEmpty else { throw FormatError.missing(object: snapshot.record + "record.json") }
     let target = try await resources.disk.run {
@@ -145,14 +150,17 @@ public struct Restore: Sendable {
     let total = objects.reduce(0) { $0 + $1.size }
     progress.begin(.fetch, total: total)
     for object in objects {
-      guard let name = try? RelativePath(String(object.key.dropFirst(snapshot.record.count))) else { continue }
+      guard let name = try? RelativePath(String(object.key.dropFirst(snapshot.record.count))) else {
+        continue
+      }
       let bytes = try await repository.store.get(object.key, limit: 1 << 30)
       try await resources.disk.run { try target.root.writeWhole(name, bytes) }
       progress.add(done: bytes.count)
     }
     try await resources.disk.run { try target.publish() }
     return Report(
-      snapshot: snapshot, target: target.path, files: objects.count, bytes: total, fetchedBytes: total, resumedBytes: 0,
+      snapshot: snapshot, target: target.path, files: objects.count, bytes: total, fetchedBytes: total,
+      resumedBytes: 0,
       seededBytes: 0)
   }
 }

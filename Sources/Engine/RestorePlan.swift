@@ -26,7 +26,9 @@ struct RestorePlan: Sendable {
       selection.contains(manifest.files[$0].path, fileClass: manifest.files[$0].fileClass)
     }
     bytes = files.reduce(0) { $0 + manifest.files[$1].size }
-    links = manifest.links.filter { selection.isEverything || selection.contains($0.path, fileClass: .weights) }
+    links = manifest.links.filter {
+      selection.isEverything || selection.contains($0.path, fileClass: .weights)
+    }
     isWhole = selection.isEverything
     needs = Self.needs(of: files, in: manifest)
   }
@@ -45,8 +47,11 @@ struct RestorePlan: Sendable {
           if chunk.id == zero { continue }
         }
         let destination = Destination(file: index, offset: offset)
-        needs[chunk.id, default: Need(pack: chunk.pack, offset: chunk.offset, length: chunk.length, destinations: [])]
-          .destinations.append(destination)
+        needs[
+          chunk.id,
+          default: Need(pack: chunk.pack, offset: chunk.offset, length: chunk.length, destinations: [])
+        ]
+        .destinations.append(destination)
       }
     }
     return needs
@@ -102,10 +107,12 @@ struct RestorePlan: Sendable {
       }
       wanted = parents
     }
-    for entry in manifest.directories.sorted(by: { $1.path < $0.path }) where wanted?.contains(entry.path) ?? true {
+    for entry in manifest.directories.sorted(by: { $1.path < $0.path })
+    where wanted?.contains(entry.path) ?? true {
       let directory = try root.makeDirectory(entry.path)
       try directory.sync()
-      try directory.setAttributes(permissions: entry.attributes.permissions, modified: entry.attributes.modified)
+      try directory.setAttributes(
+        permissions: entry.attributes.permissions, modified: entry.attributes.modified)
     }
     // Making a directory below another moves the outer one's time, and innermost first they are all made before the outermost gets
     // its own; siblings made later still touch their parent, so times are set once more from the outside in.

@@ -44,7 +44,8 @@ final class RestoreTarget: Sendable {
   func freeBytes() throws(SystemError) -> Int {
     var status = statvfs()
     guard fstatvfs(root.descriptor, &status) == 0 else { throw .last("statvfs", partialPath) }
-    let (bytes, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(by: Int(status.f_frsize))
+    let (bytes, overflow) = Int(clamping: status.f_bavail).multipliedReportingOverflow(
+      by: Int(status.f_frsize))
     return overflow ? .max : bytes
   }
 

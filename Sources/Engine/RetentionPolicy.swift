@@ -78,7 +78,9 @@ public struct RetentionPolicy: Equatable, Sendable {
     if let within {
       for snapshot in ordered where now.seconds(since: snapshot.time) <= within { keep(snapshot, "recent") }
     }
-    for tag in tags { for snapshot in ordered where snapshot.tags.contains(tag) { keep(snapshot, "tag \(tag)") } }
+    for tag in tags {
+      for snapshot in ordered where snapshot.tags.contains(tag) { keep(snapshot, "tag \(tag)") }
+    }
     return ordered.map { Decision(snapshot: $0, reasons: reasons[$0.key] ?? []) }
   }
 }

@@ -4,7 +4,9 @@ import Platform
 /// The files of a directory that may hold chunks of a snapshot, cut the way a push would cut them.
 enum SeedFiles {
   /// The directory and every chunk in it. Files that cannot be read are passed over.
-  static func candidates(in path: String, chunkSize: Int) throws -> (root: OpenDirectory, candidates: [LocalCandidate]) {
+  static func candidates(in path: String, chunkSize: Int) throws -> (
+    root: OpenDirectory, candidates: [LocalCandidate]
+  ) {
     let tree = try Tree.scan(path)
     var candidates: [LocalCandidate] = []
     for entry in tree.files {

@@ -23,7 +23,9 @@ public struct SnapshotAddress: Equatable, Sendable {
     self.text = text
     guard let at = text.lastIndex(of: "@") else {
       let id = text.lowercased()
-      guard (4...16).contains(id.count), id.allSatisfy({ $0.isHexDigit && $0.isASCII }) else { throw .badAddress(text) }
+      guard (4...16).contains(id.count), id.allSatisfy({ $0.isHexDigit && $0.isASCII }) else {
+        throw .badAddress(text)
+      }
       run = nil
       target = .id(id)
       return
@@ -62,13 +64,16 @@ public struct SnapshotAddress: Equatable, Sendable {
   }
 
   /// The order of a run: by step, then by time.
-  static func precedes(_ a: Snapshot, _ b: Snapshot) -> Bool { (a.step, a.time, a.id) < (b.step, b.time, b.id) }
+  static func precedes(_ a: Snapshot, _ b: Snapshot) -> Bool {
+    (a.step, a.time, a.id) < (b.step, b.time, b.id)
+  }
 
   private func hint(_ candidates: [Snapshot]) -> String {
     switch target {
     case .id: return "see ckbackup list for the ids there are"
     case .best where !candidates.isEmpty: return "no complete snapshot of the run has a metric to compare by"
-    case .latest where !candidates.isEmpty: return "the run has incomplete snapshots only; name one by its step or id"
+    case .latest where !candidates.isEmpty:
+      return "the run has incomplete snapshots only; name one by its step or id"
     default:
       let steps = candidates.map(\.step).sorted().suffix(5).map(String.init).joined(separator: ", ")
       return "its newest steps are \(steps)"

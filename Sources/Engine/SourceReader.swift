@@ -23,8 +23,8 @@ struct SourceChunk: Sendable {
 
 /// Reads files chunk by chunk in batches, several files side by side so that their digests can be made side by side.
 ///
-/// Chunks of one file come in order. Memory comes from the buffer pool: a batch fills at most so many buffers.
-final class SourceReader {
+/// One task asks for batches, one after the other. Chunks of one file come in order. Memory comes from the buffer pool: a batch fills at most so many buffers.
+actor SourceReader {
   /// A file of which some chunks are read and some are not.
   private struct Cursor {
     let file: Int
@@ -131,7 +131,9 @@ final class SourceReader {
       file.willReadInOrder()
     }
     for place in job.places {
-      let got = try place.target.withMemory { memory throws(SystemError) in try file.read(at: place.offset, into: memory) }
+      let got = try place.target.withMemory { memory throws(SystemError) in
+        try file.read(at: place.offset, into: memory)
+      }
       if got != place.target.count { throw EngineError.changedWhileRead(path: root.display(source.path)) }
       file.forget(place.offset..<place.offset + got)
     }
@@ -140,7 +142,9 @@ final class SourceReader {
     return nil
   }
 
-  private static func check(_ status: FileStatus, _ source: SourceFile, _ root: OpenDirectory) throws(EngineError) {
+  private static func check(_ status: FileStatus, _ source: SourceFile, _ root: OpenDirectory)
+    throws(EngineError)
+  {
     let scanned = source.status
     guard status.size == scanned.size, status.modified == scanned.modified, status.inode == scanned.inode,
       status.device == scanned.device

@@ -50,7 +50,9 @@ public struct Verify: Sendable {
   }
 
   /// Verifies all snapshots, or those that `choose` accepts; goes on after each fault.
-  public func run(_ depth: Depth, choose: @Sendable ([Snapshot]) throws -> [Snapshot] = { $0 }) async throws -> Report {
+  public func run(_ depth: Depth, choose: @Sendable ([Snapshot]) throws -> [Snapshot] = { $0 }) async throws
+    -> Report
+  {
     var report = Report()
     progress.begin(.compare)
     let listing = try await repository.snapshots()
@@ -132,7 +134,9 @@ public struct Verify: Sendable {
     case .budget(let bytes): budget = bytes
     case .sample(let fraction): budget = Int((Double(total) * fraction).rounded(.up))
     }
-    let age = { (pack: Manifest.PackReference) in ledger.proofs[pack.key]?.time ?? Timestamp(nanoseconds: .min) }
+    let age = { (pack: Manifest.PackReference) in
+      ledger.proofs[pack.key]?.time ?? Timestamp(nanoseconds: .min)
+    }
     var spent = 0
     return packs.sorted { (age($0), $0.key) < (age($1), $1.key) }.prefix { pack in
       defer { spent += pack.size }
@@ -170,12 +174,14 @@ public struct Verify: Sendable {
         } catch is FormatError {
           losses.append(.init(pack: pack.key, kind: .wrongContent, chunks: []))
         }
-        ranges += FetchRange.ranges(of: Array(chunks.values), in: pack.key, limit: resources.buffers.bufferSize)
+        ranges += FetchRange.ranges(
+          of: Array(chunks.values), in: pack.key, limit: resources.buffers.bufferSize)
       }
       losses += try await fetcher.fetch(ranges) { _, _, _ in }
       let bad = Set(losses.map(\.pack))
       for pack in group {
-        ledger.proofs[pack.key] = .init(time: start, etag: stored[pack.key]?.etag, damaged: bad.contains(pack.key))
+        ledger.proofs[pack.key] = .init(
+          time: start, etag: stored[pack.key]?.etag, damaged: bad.contains(pack.key))
         report.readPacks += 1
         report.readBytes += pack.size
       }
@@ -206,7 +212,8 @@ public struct Verify: Sendable {
     let results = try await concurrently(manifests, limit: 8) { snapshot, manifest -> [Damage] in
       var damages: [Damage] = []
       for name in ArchiveRecord.fixedNames where !listed.contains(snapshot.record + name) {
-        damages.append(Damage(object: snapshot.record + name, kind: .missing, snapshots: [snapshot.label], files: []))
+        damages.append(
+          Damage(object: snapshot.record + name, kind: .missing, snapshots: [snapshot.label], files: []))
       }
       if deep, damages.isEmpty {
         damages = try await ArchiveRecord.damages(of: snapshot, manifest, in: repository, listed: listed)
@@ -219,7 +226,7 @@ public struct Verify: Sendable {
 
 extension Damage {
   /// Damage of a metadata object.
-  init(_ error: FormatError, snapshots: [String]) {
+  public init(_ error: FormatError, snapshots: [String]) {
     let object: String
     let kind: Kind
     switch error {

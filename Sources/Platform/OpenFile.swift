@@ -62,6 +62,18 @@ public final class OpenFile: Sendable {
     self.status = status
   }
 
+  /// Opens a regular file that a user named; links are followed. Throws `SystemError`, `EINVAL` where it is no regular file.
+  public convenience init(_ path: String) throws(SystemError) {
+    let descriptor = ck_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0)
+    guard descriptor >= 0 else { throw .last("open", path) }
+    var status = stat()
+    let code = fstat(descriptor, &status) == 0 ? 0 : errno
+    self.init(descriptor: descriptor, path: path, status: FileStatus(status))
+    guard code == 0, self.status.isFile else {
+      throw SystemError(operation: "open", path: path, code: code == 0 ? EINVAL : code)
+    }
+  }
+
   deinit { close(descriptor) }
 
   /// The size in bytes when the file was opened.

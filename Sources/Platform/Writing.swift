@@ -35,7 +35,8 @@ extension OpenDirectory {
   public func status(of relative: RelativePath) throws(SystemError) -> FileStatus {
     let holder = try holder(of: relative)
     var status = stat()
-    guard fstatat(holder.descriptor, cName(relative.components.last ?? []), &status, AT_SYMLINK_NOFOLLOW) == 0 else {
+    guard fstatat(holder.descriptor, cName(relative.components.last ?? []), &status, AT_SYMLINK_NOFOLLOW) == 0
+    else {
       throw .last("stat", display(relative))
     }
     return FileStatus(status)

@@ -35,7 +35,9 @@ public struct ChunkIndex: Sendable {
   }
 
   /// Replaces what is known of a pack, for example once it is closed.
-  public mutating func update(pack index: Int, _ reference: Manifest.PackReference) { packs[index] = reference }
+  public mutating func update(pack index: Int, _ reference: Manifest.PackReference) {
+    packs[index] = reference
+  }
 
   /// Notes a chunk. The place that is known already stays.
   public mutating func add(_ id: ChunkID, pack: Int, offset: Int, length: Int) {
@@ -43,11 +45,14 @@ public struct ChunkIndex: Sendable {
   }
 
   /// Notes all chunks of a manifest that lie in packs which `usable` accepts, with the pack as `usable` gives it.
-  public mutating func add(_ manifest: Manifest, usable: (Manifest.PackReference) -> Manifest.PackReference?) {
+  public mutating func add(_ manifest: Manifest, usable: (Manifest.PackReference) -> Manifest.PackReference?)
+  {
     let indices = manifest.packs.map { reference in usable(reference).map { add(pack: $0) } }
     for file in manifest.files {
       for chunk in file.chunks {
-        if let pack = indices[chunk.pack] { add(chunk.id, pack: pack, offset: chunk.offset, length: chunk.length) }
+        if let pack = indices[chunk.pack] {
+          add(chunk.id, pack: pack, offset: chunk.offset, length: chunk.length)
+        }
       }
     }
   }
@@ -66,7 +71,8 @@ extension Repository {
   public func table(ofPack key: String, size: Int) async throws -> PackTable {
     // One request is enough for most packs: 64 KiB hold the table of about a thousand chunks.
     var tail = try await read(key, size: size, last: min(size, 64 << 10))
-    guard let length = PackTable.size(trailer: Array(tail.suffix(PackTable.trailerSize)), packSize: size) else {
+    guard let length = PackTable.size(trailer: Array(tail.suffix(PackTable.trailerSize)), packSize: size)
+    else {
       throw FormatError.invalid(object: key, detail: "it does not end with a table")
     }
     if length > tail.count { tail = try await read(key, size: size, last: length) }

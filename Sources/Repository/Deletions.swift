@@ -23,7 +23,8 @@ extension Repository {
   /// - Throws: `FormatError` where one of them cannot be read: what is condemned must be known for sure.
   public func deletions() async throws -> (records: [DeletionRecord], now: Timestamp) {
     let listing = try await store.list(ObjectKey.deletions)
-    let records = try await concurrently(listing.objects, limit: Self.parallelFetches) { object -> DeletionRecord? in
+    let records = try await concurrently(listing.objects, limit: Self.parallelFetches) {
+      object -> DeletionRecord? in
       let bytes: [UInt8]
       do {
         bytes = try await store.get(object.key, limit: 256 << 20)

@@ -24,9 +24,13 @@ enum Gzip {
       }
     }
     var result: Int32 = Z_OK
-    guard input.count < UInt32.max / 2 else { throw .invalid(object: "gzip stream", detail: "it would be too large") }
+    guard input.count < UInt32.max / 2 else {
+      throw .invalid(object: "gzip stream", detail: "it would be too large")
+    }
     let output = [UInt8](unsafeUninitializedCapacity: bound) { result = code($0, &$1) }
-    guard result == Z_STREAM_END else { throw .invalid(object: "gzip stream", detail: "zlib failed with \(result)") }
+    guard result == Z_STREAM_END else {
+      throw .invalid(object: "gzip stream", detail: "zlib failed with \(result)")
+    }
     return output
   }
 
@@ -55,7 +59,9 @@ enum Gzip {
         }
       }
     }
-    guard output.count <= limit else { throw .invalid(object: object, detail: "it expands to more than \(limit) bytes") }
+    guard output.count <= limit else {
+      throw .invalid(object: object, detail: "it expands to more than \(limit) bytes")
+    }
     guard code == Z_STREAM_END, stream.avail_in == 0 else {
       throw .invalid(object: object, detail: "it is no whole gzip stream")
     }

@@ -115,7 +115,8 @@ public struct Manifest: Equatable, Sendable {
 
     /// A file with its digests and chunks.
     public init(
-      path: RelativePath, size: Int, attributes: Attributes, sha256: [UInt8], md5: [UInt8], fileClass: FileClass,
+      path: RelativePath, size: Int, attributes: Attributes, sha256: [UInt8], md5: [UInt8],
+      fileClass: FileClass,
       holes: [Range<Int>], chunks: [ChunkReference]
     ) {
       self.path = path

@@ -23,7 +23,8 @@ extension Manifest {
         let path = TextOrBase64.encode(file.path.bytes)
         return .init(
           path: path.text, pathBase64: path.base64, size: file.size, mode: octal(file.attributes.permissions),
-          mtime: file.attributes.modified.nanoseconds, sha256: hex(file.sha256), md5: hex(file.md5), class: file.fileClass,
+          mtime: file.attributes.modified.nanoseconds, sha256: hex(file.sha256), md5: hex(file.md5),
+          class: file.fileClass,
           holes: file.holes.isEmpty ? nil : file.holes.map { [$0.lowerBound, $0.count] },
           chunks: .init(
             id: file.chunks.map(\.id.hex), pack: file.chunks.map(\.pack), offset: file.chunks.map(\.offset),
@@ -73,7 +74,8 @@ extension Manifest {
       var parent = path.parent
       while let ancestor = parent {
         if leaves.contains(ancestor) {
-          throw .invalid(object: object, detail: "\(path.display) lies below \(ancestor.display), which is no directory")
+          throw .invalid(
+            object: object, detail: "\(path.display) lies below \(ancestor.display), which is no directory")
         }
         parent = ancestor.parent
       }
@@ -81,7 +83,9 @@ extension Manifest {
     for directory in directories where leaves.contains(directory.path) {
       throw .invalid(object: object, detail: "\(directory.path.display) stands in it twice")
     }
-    if kind == .file, files.count != 1 || !links.isEmpty || !directories.isEmpty || files[0].path.parent != nil {
+    if kind == .file,
+      files.count != 1 || !links.isEmpty || !directories.isEmpty || files[0].path.parent != nil
+    {
       throw .invalid(object: object, detail: "a single file was pushed, and it lists something else")
     }
   }
@@ -107,31 +111,37 @@ private struct Reader {
     for file in document.files { files.append(try self.file(file)) }
     var links: [Manifest.LinkEntry] = []
     for link in document.links {
-      guard let target = TextOrBase64.decode(link.target, link.targetBase64), !target.isEmpty, !target.contains(0)
+      guard let target = TextOrBase64.decode(link.target, link.targetBase64), !target.isEmpty,
+        !target.contains(0)
       else { throw invalid("a link has no target") }
       links.append(
         .init(
-          path: try path(link.path, link.pathBase64), target: target, modified: Timestamp(nanoseconds: link.mtime)))
+          path: try path(link.path, link.pathBase64), target: target,
+          modified: Timestamp(nanoseconds: link.mtime)))
     }
     var directories: [Manifest.DirectoryEntry] = []
     for entry in document.directories {
       directories.append(
-        .init(path: try path(entry.path, entry.pathBase64), attributes: try attributes(entry.mode, entry.mtime)))
+        .init(
+          path: try path(entry.path, entry.pathBase64), attributes: try attributes(entry.mode, entry.mtime)))
     }
     var root: Manifest.Attributes?
     if let entry = document.root { root = try attributes(entry.mode, entry.mtime) }
     return Manifest(
-      id: document.id, run: document.run, step: document.step, time: document.time, kind: document.kind, root: root,
+      id: document.id, run: document.run, step: document.step, time: document.time, kind: document.kind,
+      root: root,
       packs: references, files: files, links: links, directories: directories)
   }
 
   private func file(_ file: ManifestDocument.File) throws(FormatError) -> Manifest.FileEntry {
     let path = try path(file.path, file.pathBase64)
-    guard let sha256 = bytes(hex: file.sha256), sha256.count == 32, let md5 = bytes(hex: file.md5), md5.count == 16,
+    guard let sha256 = bytes(hex: file.sha256), sha256.count == 32, let md5 = bytes(hex: file.md5),
+      md5.count == 16,
       file.size >= 0
     else { throw invalid("\(path.display) has an impossible size or digest") }
     return Manifest.FileEntry(
-      path: path, size: file.size, attributes: try attributes(file.mode, file.mtime), sha256: sha256, md5: md5,
+      path: path, size: file.size, attributes: try attributes(file.mode, file.mtime), sha256: sha256,
+      md5: md5,
       fileClass: file.class, holes: try holes(file, path), chunks: try chunks(file, path))
   }
 
@@ -160,11 +170,13 @@ private struct Reader {
     return chunks
   }
 
-  private func holes(_ file: ManifestDocument.File, _ path: RelativePath) throws(FormatError) -> [Range<Int>] {
+  private func holes(_ file: ManifestDocument.File, _ path: RelativePath) throws(FormatError) -> [Range<Int>]
+  {
     var holes: [Range<Int>] = []
     var end = 0
     for hole in file.holes ?? [] {
-      guard hole.count == 2, hole[0] >= end, hole[1] > 0, hole[1] <= file.size, hole[0] <= file.size - hole[1] else {
+      guard hole.count == 2, hole[0] >= end, hole[1] > 0, hole[1] <= file.size, hole[0] <= file.size - hole[1]
+      else {
         throw invalid("the holes of \(path.display) are impossible")
       }
       end = hole[0] + hole[1]
@@ -176,13 +188,16 @@ private struct Reader {
   private func path(_ text: String?, _ base64: String?) throws(FormatError) -> RelativePath {
     guard let bytes = TextOrBase64.decode(text, base64) else { throw invalid("an entry has no path") }
     guard let path = try? RelativePath(bytes) else {
-      throw invalid("the path \(String(decoding: bytes.prefix(200), as: UTF8.self).debugDescription) is not allowed")
+      throw invalid(
+        "the path \(String(decoding: bytes.prefix(200), as: UTF8.self).debugDescription) is not allowed")
     }
     return path
   }
 
   private func attributes(_ mode: String, _ mtime: Int64) throws(FormatError) -> Manifest.Attributes {
-    guard let bits = UInt32(mode, radix: 8), bits <= 0o7777 else { throw invalid("mode \(mode) does not exist") }
+    guard let bits = UInt32(mode, radix: 8), bits <= 0o7777 else {
+      throw invalid("mode \(mode) does not exist")
+    }
     return .init(permissions: bits, modified: Timestamp(nanoseconds: mtime))
   }
 

@@ -34,24 +34,15 @@ public struct MetadataCache: Sendable {
   private func path(_ name: String) -> String { "\(folder)/\(hex(SHA256.hash(Array(name.utf8)).prefix(20)))" }
 
   private func makeDirectories(_ path: String) {
-    if mkdir(path, 0o700) != 0, errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+    if mkdir(path, 0o700) != 0, errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex
+    {
       makeDirectories(String(path[..<slash]))
       mkdir(path, 0o700)
     }
   }
 
   private func readFile(_ path: String) -> [UInt8]? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_size <= Manifest.largestObject + 32 else { return nil }
-    let size = Int(status.st_size)
-    var got = 0
-    let content = [UInt8](unsafeUninitializedCapacity: size) { buffer, filled in
-      got = read(descriptor, buffer.baseAddress, size)
-      filled = max(0, got)
-    }
-    return got == size ? content : nil
+    guard let file = try? OpenFile(path), file.size <= Manifest.largestObject + 32 else { return nil }
+    return try? file.bytes(at: 0, count: file.size)
   }
 }

@@ -63,7 +63,8 @@ public enum ObjectKey {
       let run = decode(parts[1])
     else { return nil }
     let name = parts[2].dropLast(5).split(separator: "-", omittingEmptySubsequences: false)
-    guard name.count == 2, name[0].count == 12, let step = Int(name[0]), step >= 0, isSnapshotID(String(name[1]))
+    guard name.count == 2, name[0].count == 12, let step = Int(name[0]), step >= 0,
+      isSnapshotID(String(name[1]))
     else { return nil }
     return (run, step, String(name[1]))
   }
@@ -74,7 +75,8 @@ public enum ObjectKey {
   }
 
   static func isHexDigit(_ byte: UInt8) -> Bool {
-    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
+    (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+      || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
   }
 
   private static func name(step: Int, id: String) -> String {

@@ -76,7 +76,9 @@ public struct PackTable: Equatable, Sendable {
   static func decode(tail: [UInt8], packSize: Int, object: String) throws(FormatError) -> PackTable {
     let table = Array(tail.dropLast(trailerSize))
     let digest = Array(tail.suffix(trailerSize).dropFirst(8).prefix(32))
-    guard tail.count >= trailerSize, SHA256.hash(table) == digest else { throw .digestMismatch(object: object) }
+    guard tail.count >= trailerSize, SHA256.hash(table) == digest else {
+      throw .digestMismatch(object: object)
+    }
     let json = try Gzip.expand(table, limit: largestTable * 4, object: object)
     let document = try MetadataCoding.decode(Document.self, from: json, object: object)
     try MetadataCoding.check(format: document.format, object: object)
@@ -88,7 +90,8 @@ public struct PackTable: Equatable, Sendable {
     var entries: [Entry] = []
     for index in chunks.id.indices {
       let (offset, length) = (chunks.offset[index], chunks.length[index])
-      guard let id = ChunkID(hex: chunks.id[index]), (1...Manifest.longestChunk).contains(length), offset >= 0,
+      guard let id = ChunkID(hex: chunks.id[index]), (1...Manifest.longestChunk).contains(length),
+        offset >= 0,
         offset <= packSize - tail.count - length
       else { throw .invalid(object: object, detail: "chunk \(index) of its table lies where nothing can be") }
       entries.append(Entry(id: id, offset: offset, length: length))

@@ -17,7 +17,8 @@ final class PartTasks: Sendable {
 
   /// Starts a part; `send` gets its number from 1 and the offset of its first byte. Throws what an earlier part failed with.
   func start(
-    size: Int, md5: [UInt8], send: @escaping @Sendable (_ number: Int, _ offset: Int) async throws -> PartReceipt
+    size: Int, md5: [UInt8],
+    send: @escaping @Sendable (_ number: Int, _ offset: Int) async throws -> PartReceipt
   ) throws {
     let failure: (any Error)? = state.withLock { state in
       if let failure = state.failure { return failure }

@@ -62,7 +62,8 @@ public struct Snapshot: Codable, Equatable, Sendable {
 
   /// A marker with all that it tells.
   public init(
-    id: String, run: String, step: Int, time: Timestamp, kind: Kind, layout: String, complete: Bool, files: Int,
+    id: String, run: String, step: Int, time: Timestamp, kind: Kind, layout: String, complete: Bool,
+    files: Int,
     bytes: Int, addedBytes: Int, metrics: [String: Double], tags: [String], milestone: Bool, note: String?,
     manifest: ManifestReference
   ) {

@@ -1,3 +1,5 @@
+import Platform
+
 /// `checkpoint-N` of transformers' Trainer and of what builds on it, and a model saved by `save_pretrained`.
 ///
 /// Whole and sharded weights, PEFT adapters, and the optimizer parts of DeepSpeed and FSDP where they lie in it.

@@ -1,3 +1,5 @@
+import Platform
+
 /// A file that torch.save wrote, or a directory of such files with at most some text beside them. Known by their first bytes.
 struct TorchFile: Layout {
   func recognises(_ checkpoint: CheckpointReader) -> Bool {

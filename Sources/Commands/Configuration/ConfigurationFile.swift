@@ -37,7 +37,8 @@ enum ConfigurationFile {
     }
   }
 
-  private static func read(_ path: String, into configuration: inout Configuration) throws(ConfigurationError) {
+  private static func read(_ path: String, into configuration: inout Configuration) throws(ConfigurationError)
+  {
     let text = try content(of: path)
     let document: TOMLDocument
     do {
@@ -59,12 +60,10 @@ enum ConfigurationFile {
   }
 
   private static func content(of path: String) throws(ConfigurationError) -> [UInt8] {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else { throw .unreadable(.last("open", path)) }
-    let file = WritableFile(descriptor: descriptor, path: path)
-    var content = [UInt8](repeating: 0, count: largest)
-    let count = read(file.descriptor, &content, largest)
-    guard count >= 0 else { throw .unreadable(.last("read", path)) }
-    return Array(content.prefix(count))
+    do throws(SystemError) {
+      return try OpenFile(path).bytes(at: 0, count: largest)
+    } catch {
+      throw .unreadable(error)
+    }
   }
 }

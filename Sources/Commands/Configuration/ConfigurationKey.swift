@@ -78,7 +78,9 @@ struct ConfigurationKey: Sendable {
     }
   }
 
-  private static func flag(_ name: String, _ path: WritableKeyPath<Configuration, Bool> & Sendable) -> ConfigurationKey {
+  private static func flag(_ name: String, _ path: WritableKeyPath<Configuration, Bool> & Sendable)
+    -> ConfigurationKey
+  {
     ConfigurationKey(name: name, takes: "true or false", kind: .boolean) { value, configuration in
       configuration[keyPath: path] = value == "true"
       return true
@@ -99,7 +101,8 @@ struct ConfigurationKey: Sendable {
   private static func optionalNumber(
     _ name: String, _ path: WritableKeyPath<Configuration, Int?> & Sendable
   ) -> ConfigurationKey {
-    ConfigurationKey(name: name, takes: "a whole number of at least 1", kind: .integer) { value, configuration in
+    ConfigurationKey(name: name, takes: "a whole number of at least 1", kind: .integer) {
+      value, configuration in
       guard let number = Int(value), number >= 1 else { return false }
       configuration[keyPath: path] = number
       return true

@@ -34,7 +34,9 @@ struct TOMLDocument: Sendable {
     var message = [CChar](repeating: 0, count: 512)
     var line: UInt32 = 0
     let parsed = text.withUnsafeBufferPointer { bytes in
-      bytes.withMemoryRebound(to: CChar.self) { ck_toml_parse($0.baseAddress, $0.count, &message, message.count, &line) }
+      bytes.withMemoryRebound(to: CChar.self) {
+        ck_toml_parse($0.baseAddress, $0.count, &message, message.count, &line)
+      }
     }
     guard let document = parsed else {
       let words = message.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
@@ -50,7 +52,8 @@ struct TOMLDocument: Sendable {
       default: kind = .other
       }
       return Leaf(
-        key: String(cString: ck_toml_key(document, index)), value: String(cString: ck_toml_value(document, index)),
+        key: String(cString: ck_toml_key(document, index)),
+        value: String(cString: ck_toml_value(document, index)),
         kind: kind, line: Int(ck_toml_line(document, index)))
     }
   }

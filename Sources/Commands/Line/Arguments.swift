@@ -16,6 +16,8 @@ struct UsageError: Error, Sendable {
 /// The options and operands of one command line, held to the command's specification.
 struct Arguments: Sendable {
   let command: CommandSpec
+  /// All words as they were given.
+  let words: [String]
   /// The operands in order.
   let operands: [String]
   private let values: [String: [String]]
@@ -23,6 +25,7 @@ struct Arguments: Sendable {
   /// Reads the words after the command's name. `--name value` and `--name=value` are the same; `--` ends the options.
   init(_ words: [String], for command: CommandSpec) throws(UsageError) {
     self.command = command
+    self.words = words
     var operands: [String] = []
     var values: [String: [String]] = [:]
     var rest = words[...]
@@ -90,7 +93,8 @@ struct Arguments: Sendable {
   func integer(_ name: String, atLeast least: Int = 0) throws(UsageError) -> Int? {
     guard let text = string(name) else { return nil }
     guard let number = Int(text), number >= least else {
-      throw UsageError("--\(name) takes a whole number of at least \(least), not \(text)", command: command.name)
+      throw UsageError(
+        "--\(name) takes a whole number of at least \(least), not \(text)", command: command.name)
     }
     return number
   }

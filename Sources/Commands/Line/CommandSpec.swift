@@ -9,7 +9,16 @@ struct OptionSpec: Sendable {
   /// Whether it may be given several times.
   let repeats: Bool
 
-  init(_ name: String, _ value: String? = nil, repeats: Bool = false, _ help: String) {
+  /// A flag without a value.
+  init(_ name: String, _ help: String) {
+    self.name = name
+    value = nil
+    self.help = help
+    repeats = false
+  }
+
+  /// An option with a value.
+  init(_ name: String, _ value: String, repeats: Bool = false, _ help: String) {
     self.name = name
     self.value = value
     self.repeats = repeats

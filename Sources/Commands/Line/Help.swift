@@ -2,9 +2,9 @@
 enum Help {
   /// What `ckbackup` and `ckbackup --help` show.
   static var overview: String {
-    let width = CommandLine.commands.map(\.spec.name.count).max() ?? 0
-    let commands = CommandLine.commands.map { command in
-      "  \(pad(command.spec.name, width))  \(command.spec.summary)"
+    let width = CommandLine.specs.map(\.name.count).max() ?? 0
+    let commands = CommandLine.specs.map { spec in
+      "  \(pad(spec.name, width))  \(spec.summary)"
     }
     return """
       ckbackup \(CommandLine.version): backups of training checkpoints in object storage
@@ -39,7 +39,8 @@ enum Help {
     let heads = options.map { "--\($0.name)" + ($0.value.map { " \($0)" } ?? "") }
     let width = min(28, heads.map(\.count).max() ?? 0)
     return zip(heads, options).map { head, option in
-      head.count <= width ? "  \(pad(head, width))  \(option.help)\n" : "  \(head)\n  \(pad("", width))  \(option.help)\n"
+      head.count <= width
+        ? "  \(pad(head, width))  \(option.help)\n" : "  \(head)\n  \(pad("", width))  \(option.help)\n"
     }.joined()
   }
 

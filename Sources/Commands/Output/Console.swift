@@ -35,8 +35,12 @@ struct Console: Sendable {
 
   /// A line without the control characters that a name from a repository or checkpoint could smuggle to a terminal.
   static func clean(_ line: String) -> String {
-    guard line.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return line }
-    return String(String.UnicodeScalarView(line.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{fffd}" : $0 }))
+    guard line.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else {
+      return line
+    }
+    return String(
+      String.UnicodeScalarView(
+        line.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{fffd}" : $0 }))
   }
 
   /// JSON the way all commands print it: sorted keys, snake case.

@@ -32,7 +32,9 @@ struct ErrorText: Sendable {
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
-    case is CancellationError: self.init("interrupted; what was finished is kept, run the same command again to go on", code: .interrupted)
+    case is CancellationError:
+      self.init(
+        "interrupted; what was finished is kept, run the same command again to go on", code: .interrupted)
     default: self.init("\(error)", code: .failed)
     }
   }
@@ -44,8 +46,10 @@ struct ErrorText: Sendable {
 
   private static func configuration(_ error: ConfigurationError) -> ErrorText {
     switch error {
-    case .unreadable(let error): ErrorText("the configuration file \(error.path) cannot be read: \(error.reason)", code: .wrongUse)
-    case .invalid(let file, let line, let message): ErrorText("\(file), line \(line): \(message)", code: .wrongUse)
+    case .unreadable(let error):
+      ErrorText("the configuration file \(error.path) cannot be read: \(error.reason)", code: .wrongUse)
+    case .invalid(let file, let line, let message):
+      ErrorText("\(file), line \(line): \(message)", code: .wrongUse)
     case .environment(let variable, let message): ErrorText("\(variable) \(message)", code: .wrongUse)
     }
   }
@@ -58,79 +62,140 @@ struct ErrorText: Sendable {
           "\(path) is not a complete checkpoint, so nothing was pushed. Push an earlier step, or pass --allow-incomplete."
         ], code: .damage)
     case .skipped(let path, let entries):
-      return ErrorText(lines: entries + ["\(path) has entries that cannot be kept, and --strict was given."], code: .failed)
+      return ErrorText(
+        lines: entries + ["\(path) has entries that cannot be kept, and --strict was given."], code: .failed)
     case .changedWhileRead(let path):
-      return ErrorText("\(path) changed while it was read: the save is not finished, or something writes to it. Push again when it is.", code: .failed)
+      return ErrorText(
+        "\(path) changed while it was read: the save is not finished, or something writes to it. Push again when it is.",
+        code: .failed)
     case .vanished(let path):
-      return ErrorText("\(path) disappeared while it was read: the checkpoint was rotated away. Push another step.", code: .failed)
+      return ErrorText(
+        "\(path) disappeared while it was read: the checkpoint was rotated away. Push another step.",
+        code: .failed)
     case .nothingToPush(let path): return ErrorText("\(path) holds no file to push", code: .failed)
+    case .tooLargeForRecord(let path, let size, let limit):
+      return ErrorText(
+        "\(path) has \(Quantity.format(bytes: size)), and a file of the archive record may have \(Quantity.format(bytes: limit)). Nothing was pushed.",
+        code: .failed)
     case .badRun(let run):
       return ErrorText(
-        "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters. Give another with --run.", code: .wrongUse)
-    case .notFound(let address, let hint): return ErrorText("there is no snapshot \(address): \(hint)", code: .nothingMatched)
+        "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters. Give another with --run.",
+        code: .wrongUse)
+    case .notFound(let address, let hint):
+      return ErrorText("there is no snapshot \(address): \(hint)", code: .nothingMatched)
     case .ambiguous(let address, let ids):
-      return ErrorText("\(address) means \(ids.count) snapshots: \(ids.joined(separator: ", ")). Name one by its id.", code: .wrongUse)
+      return ErrorText(
+        "\(address) means \(ids.count) snapshots: \(ids.joined(separator: ", ")). Name one by its id.",
+        code: .wrongUse)
     case .badAddress(let text):
-      return ErrorText("\(text.debugDescription) names no snapshot: write RUN@STEP, RUN@latest, RUN@best, RUN@TAG, or 4 or more digits of an id", code: .wrongUse)
-    case .damaged(let damages): return ErrorText(lines: damages.flatMap(\.sentences) + [Damage.cure], code: .damage)
-    case .targetExists(let path): return ErrorText("\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
-    case .targetBusy(let path): return ErrorText("another restore is working on \(path). Wait for it, or choose another target.", code: .failed)
+      return ErrorText(
+        "\(text.debugDescription) names no snapshot: write RUN@STEP, RUN@latest, RUN@best, RUN@TAG, or 4 or more digits of an id",
+        code: .wrongUse)
+    case .damaged(let damages):
+      return ErrorText(lines: damages.flatMap(\.sentences) + [Damage.cure], code: .damage)
+    case .targetExists(let path):
+      return ErrorText(
+        "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
+    case .targetBusy(let path):
+      return ErrorText(
+        "another restore is working on \(path). Wait for it, or choose another target.", code: .failed)
     case .noRoom(let path, let needed, let free):
       return ErrorText(
         "\(path) needs \(Quantity.format(bytes: needed)), and its file system has \(Quantity.format(bytes: free)) free. Nothing was written.",
         code: .failed)
-    case .nothingSelected: return ErrorText("no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
+    case .nothingSelected:
+      return ErrorText(
+        "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
     case .keptCondemned:
-      return ErrorText("packs that this push relied on disappeared again and again: a prune is running with too short a grace period. Push again.", code: .failed)
+      return ErrorText(
+        "packs that this push relied on disappeared again and again: a prune is running with too short a grace period. Push again.",
+        code: .failed)
     case .unsafeToDelete(let reason):
-      return ErrorText("nothing was deleted: \(reason). While that is so nobody knows what is still needed. Run ckbackup verify.", code: .damage)
+      return ErrorText(
+        "nothing was deleted: \(reason). While that is so nobody knows what is still needed. Run ckbackup verify.",
+        code: .damage)
     }
   }
 
   private static func format(_ error: FormatError) -> ErrorText {
     switch error {
-    case .noRepository(let place): ErrorText("there is no repository at \(place). Create one with ckbackup init, or check --repo.", code: .failed)
+    case .noRepository(let place):
+      ErrorText(
+        "there is no repository at \(place). Create one with ckbackup init, or check --repo.", code: .failed)
     case .occupied(let place, let example):
-      ErrorText("\(place) is not empty: it holds \(example.debugDescription), for example. Choose a prefix or directory of its own.", code: .failed)
+      ErrorText(
+        "\(place) is not empty: it holds \(example.debugDescription), for example. Choose a prefix or directory of its own.",
+        code: .failed)
     case .exists(let place): ErrorText("there is a repository at \(place) already", code: .failed)
     case .newerFormat(let object, let format):
-      ErrorText("\(object) has format \(format), and this ckbackup knows formats up to \(repositoryFormat). Use a newer ckbackup.", code: .failed)
-    case .digestMismatch(let object): ErrorText("\(object) is damaged: its bytes do not match its digest", Damage.cure, code: .damage)
-    case .missing(let object): ErrorText("\(object) is missing from the repository", Damage.cure, code: .damage)
-    case .invalid(let object, let detail): ErrorText("\(object) cannot be used: \(detail)", Damage.cure, code: .damage)
+      ErrorText(
+        "\(object) has format \(format), and this ckbackup knows formats up to \(repositoryFormat). Use a newer ckbackup.",
+        code: .failed)
+    case .digestMismatch(let object):
+      ErrorText("\(object) is damaged: its bytes do not match its digest", Damage.cure, code: .damage)
+    case .missing(let object):
+      ErrorText("\(object) is missing from the repository", Damage.cure, code: .damage)
+    case .invalid(let object, let detail):
+      ErrorText("\(object) cannot be used: \(detail)", Damage.cure, code: .damage)
     }
   }
 
   private static func store(_ error: StoreError) -> ErrorText {
     switch error {
-    case .missing(let key): return ErrorText("the object \(key) is missing from the repository", code: .damage)
-    case .tooLarge(let key, let limit): return ErrorText("the object \(key) is larger than the \(Quantity.format(bytes: limit)) that it may have", code: .damage)
+    case .missing(let key):
+      return ErrorText("the object \(key) is missing from the repository", code: .damage)
+    case .tooLarge(let key, let limit):
+      return ErrorText(
+        "the object \(key) is larger than the \(Quantity.format(bytes: limit)) that it may have",
+        code: .damage)
     case .short(let key, let expected, let received):
       return ErrorText("the object \(key) ended after \(received) of \(expected) bytes", code: .damage)
     case .unreachable(let endpoint, let reason):
-      return ErrorText("\(endpoint) cannot be reached: \(reason). Check the endpoint and the network.", code: .failed)
+      return ErrorText(
+        "\(endpoint) cannot be reached: \(reason). Check the endpoint and the network.", code: .failed)
     case .credentials(let code, let message):
-      return ErrorText("the server refused the credentials (\(code)): \(message). Check the access key, the secret key and the session token.", code: .refused)
+      return ErrorText(
+        "the server refused the credentials (\(code)): \(message). Check the access key, the secret key and the session token.",
+        code: .refused)
     case .denied(let operation, let key, let message):
-      return ErrorText("the credentials may not \(operation) \(key): \(message). Ask for that permission, or use other credentials.", code: .refused)
+      return ErrorText(
+        "the credentials may not \(operation) \(key): \(message). Ask for that permission, or use other credentials.",
+        code: .refused)
     case .noBucket(let name):
-      return ErrorText("\(name) does not exist. Create the bucket or directory first, or check --repo.", code: .failed)
+      return ErrorText(
+        "\(name) does not exist. Create the bucket or directory first, or check --repo.", code: .failed)
     case .clockSkew(let seconds):
-      let words = "this machine's clock is \(Quantity.format(seconds: Double(abs(seconds)))) \(seconds > 0 ? "ahead of" : "behind") the server's"
-      return ErrorText("\(words), and the server refuses requests signed at that time. Set the clock.", code: .refused)
-    case .wrongRegion(let expected): return ErrorText("the bucket is in region \(expected). Set --region \(expected).", code: .failed)
-    case .notS3(let endpoint, let detail): return ErrorText("\(endpoint) does not answer as an S3 server does: \(detail). Check --endpoint.", code: .failed)
+      let words =
+        "this machine's clock is \(Quantity.format(seconds: Double(abs(seconds)))) \(seconds > 0 ? "ahead of" : "behind") the server's"
+      return ErrorText(
+        "\(words), and the server refuses requests signed at that time. Set the clock.", code: .refused)
+    case .wrongRegion(let expected):
+      return ErrorText("the bucket is in region \(expected). Set --region \(expected).", code: .failed)
+    case .notS3(let endpoint, let detail):
+      return ErrorText(
+        "\(endpoint) does not answer as an S3 server does: \(detail). Check --endpoint.", code: .failed)
     case .transient(let operation, let detail, _):
-      return ErrorText("the server kept failing at \(operation): \(detail). What was finished is kept; run the same command again to go on.", code: .failed)
+      return ErrorText(
+        "the server kept failing at \(operation): \(detail). What was finished is kept; run the same command again to go on.",
+        code: .failed)
     case .corruptedInTransit(let key):
-      return ErrorText("the bytes of \(key) arrived changed at the server, again and again: check the network and this machine's memory", code: .failed)
-    case .noUpload(let key): return ErrorText("the server has lost the upload of \(key). Run the same command again.", code: .failed)
-    case .full(let detail): return ErrorText("the store is full: \(detail). Free space or raise the quota, then run the same command again.", code: .failed)
+      return ErrorText(
+        "the bytes of \(key) arrived changed at the server, again and again: check the network and this machine's memory",
+        code: .failed)
+    case .noUpload(let key):
+      return ErrorText("the server has lost the upload of \(key). Run the same command again.", code: .failed)
+    case .full(let detail):
+      return ErrorText(
+        "the store is full: \(detail). Free space or raise the quota, then run the same command again.",
+        code: .failed)
     case .refused(let operation, let key, let status, let code, let message):
-      return ErrorText("the server refused to \(operation) \(key): \(code) (\(status)) \(message)", code: status == 401 || status == 403 ? .refused : .failed)
+      return ErrorText(
+        "the server refused to \(operation) \(key): \(code) (\(status)) \(message)",
+        code: status == 401 || status == 403 ? .refused : .failed)
     case .partial(let failures):
       let example = failures.min { $0.key < $1.key }.map { "\($0.key): \($0.value)" } ?? ""
-      return ErrorText("\(failures.count) objects could not be deleted, for example \(example)", code: .failed)
+      return ErrorText(
+        "\(failures.count) objects could not be deleted, for example \(example)", code: .failed)
     case .system(let error): return system(error)
     case .unsupported(let operation): return ErrorText("this store cannot \(operation)", code: .failed)
     }
@@ -139,24 +204,34 @@ struct ErrorText: Sendable {
   private static func credentials(_ error: CredentialsError) -> ErrorText {
     switch error {
     case .missing(let looked):
-      ErrorText("no credentials were found; looked at \(looked.joined(separator: "; ")). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.", code: .refused)
-    case .incomplete(let place, let lacking): ErrorText("\(place) have one half of the credentials: \(lacking) is missing or empty", code: .refused)
-    case .unreadable(let path, let reason): ErrorText("the credentials file \(path) cannot be used: \(reason)", code: .refused)
+      ErrorText(
+        "no credentials were found; looked at \(looked.joined(separator: "; ")). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        code: .refused)
+    case .incomplete(let place, let lacking):
+      ErrorText("\(place) have one half of the credentials: \(lacking) is missing or empty", code: .refused)
+    case .unreadable(let path, let reason):
+      ErrorText("the credentials file \(path) cannot be used: \(reason)", code: .refused)
     }
   }
 
   private static func settings(_ error: S3Settings.Invalid) -> ErrorText {
     switch error {
-    case .endpoint(let text): ErrorText("\(text.debugDescription) is no endpoint: it must be http[s]://HOST[:PORT]", code: .wrongUse)
-    case .bucket(let text): ErrorText("\(text.debugDescription) is no bucket's name; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
-    case .prefix(let text): ErrorText("\(text.debugDescription) is no prefix; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
+    case .endpoint(let text):
+      ErrorText("\(text.debugDescription) is no endpoint: it must be http[s]://HOST[:PORT]", code: .wrongUse)
+    case .bucket(let text):
+      ErrorText(
+        "\(text.debugDescription) is no bucket's name; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
+    case .prefix(let text):
+      ErrorText("\(text.debugDescription) is no prefix; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
     case .region(let text): ErrorText("\(text.debugDescription) is no region's name", code: .wrongUse)
     }
   }
 
   private static func system(_ error: SystemError) -> ErrorText {
     if error.isNoSpace {
-      return ErrorText("the disk is full at \(error.path). Free space, then run the same command again to go on.", code: .failed)
+      return ErrorText(
+        "the disk is full at \(error.path). Free space, then run the same command again to go on.",
+        code: .failed)
     }
     return ErrorText("cannot \(error.operation) \(error.path): \(error.reason)", code: .failed)
   }
@@ -173,7 +248,8 @@ extension Damage {
     switch kind {
     case .missing: fault = "\(object) is missing"
     case .wrongSize(let expected, let found): fault = "\(object) has \(found) bytes instead of \(expected)"
-    case .replaced(let expected, let found): fault = "\(object) was replaced: its ETag is \(found) instead of \(expected)"
+    case .replaced(let expected, let found):
+      fault = "\(object) was replaced: its ETag is \(found) instead of \(expected)"
     case .wrongContent: fault = "\(object) is damaged: its bytes do not match their digests"
     case .unreadable(let detail): fault = "\(object) cannot be used: \(detail)"
     }
@@ -182,6 +258,8 @@ extension Damage {
   }
 
   private static func list(_ items: [String]) -> String {
-    items.count <= 8 ? items.joined(separator: ", ") : items.prefix(8).joined(separator: ", ") + " and \(items.count - 8) more"
+    items.count <= 8
+      ? items.joined(separator: ", ")
+      : items.prefix(8).joined(separator: ", ") + " and \(items.count - 8) more"
   }
 }

@@ -16,7 +16,9 @@ enum Quantity {
   static func seconds(_ text: String) -> Double? {
     let factors = ["s": 1.0, "m": 60, "h": 3600, "d": 86400, "w": 604800]
     let (number, unit) = split(text)
-    guard let value = Double(number), value >= 0, value.isFinite, let factor = factors[unit] else { return nil }
+    guard let value = Double(number), value >= 0, value.isFinite, let factor = factors[unit] else {
+      return nil
+    }
     return value * factor
   }
 
@@ -58,7 +60,8 @@ enum Quantity {
     let sign = value < 0 && scaled > 0 ? "-" : ""
     if digits == 0 { return "\(sign)\(scaled)" }
     let fraction = String(scaled % Int(factor))
-    return "\(sign)\(scaled / Int(factor))." + String(repeating: "0", count: digits - fraction.count) + fraction
+    return "\(sign)\(scaled / Int(factor))." + String(repeating: "0", count: digits - fraction.count)
+      + fraction
   }
 
   /// A metric with four significant digits or so: `0.0123`, `1.234`, `12.35`, `1e-06`.

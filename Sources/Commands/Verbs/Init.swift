@@ -5,7 +5,8 @@ enum InitCommand: Command {
   static let spec = CommandSpec(
     name: "init", summary: "Create a repository.",
     options: [
-      OptionSpec("chunk-size", "SIZE", "Cut files into chunks of at most SIZE: 64KiB to 64MiB, 16MiB by default.")
+      OptionSpec(
+        "chunk-size", "SIZE", "Cut files into chunks of at most SIZE: 64KiB to 64MiB, 16MiB by default.")
     ],
     details: """
       The place must be empty: a prefix of an existing bucket, or a directory, which is made (mode 0700) where it does not exist.

@@ -33,14 +33,17 @@ enum ListCommand: Command {
     var snapshots = listing.snapshots
     if let run, snapshots.isEmpty {
       let runs = Set(try await repository.snapshots().snapshots.map(\.run)).sorted()
-      let hint = runs.isEmpty ? "the repository holds no snapshot yet" : "the runs are \(runs.joined(separator: ", "))"
+      let hint =
+        runs.isEmpty ? "the repository holds no snapshot yet" : "the runs are \(runs.joined(separator: ", "))"
       throw EngineError.notFound(address: "of the run \(run)", hint: hint)
     }
     if let tag = environment.arguments.string("tag") { snapshots.removeAll { !$0.tags.contains(tag) } }
 
     let runs = Dictionary(grouping: snapshots, by: \.run).sorted { $0.key < $1.key }
     let isDetailed = run != nil || environment.arguments.has("all") || environment.arguments.has("tag")
-    for line in isDetailed ? details(runs, environment) : overview(runs, environment) { environment.console.result(line) }
+    for line in isDetailed ? details(runs, environment) : overview(runs, environment) {
+      environment.console.result(line)
+    }
     let unreadable = listing.unreadable.map { Damage($0, snapshots: []) }
     for damage in unreadable { for sentence in damage.sentences { environment.console.warn(sentence) } }
     try environment.console.json(
@@ -53,14 +56,18 @@ enum ListCommand: Command {
   private static func summary(_ run: String, _ snapshots: [Snapshot]) -> Document.Run {
     let newest = snapshots.last
     return Document.Run(
-      run: run, snapshots: snapshots.count, latestStep: newest?.step ?? 0, latestTime: newest?.time.rfc3339 ?? "",
+      run: run, snapshots: snapshots.count, latestStep: newest?.step ?? 0,
+      latestTime: newest?.time.rfc3339 ?? "",
       bytes: snapshots.reduce(0) { $0 + $1.bytes }, addedBytes: snapshots.reduce(0) { $0 + $1.addedBytes })
   }
 
-  private static func overview(_ runs: [(key: String, value: [Snapshot])], _ environment: Environment) -> [String] {
+  private static func overview(_ runs: [(key: String, value: [Snapshot])], _ environment: Environment)
+    -> [String]
+  {
     guard !runs.isEmpty else { return ["no snapshots yet"] }
     var table = Table([
-      ("RUN", .left), ("SNAPSHOTS", .right), ("LATEST", .right), ("PUSHED", .left), ("SIZE", .right), ("STORED", .right),
+      ("RUN", .left), ("SNAPSHOTS", .right), ("LATEST", .right), ("PUSHED", .left), ("SIZE", .right),
+      ("STORED", .right),
     ])
     for (run, snapshots) in runs {
       guard let newest = snapshots.last else { continue }
@@ -73,10 +80,13 @@ enum ListCommand: Command {
     return table.lines(width: environment.console.width)
   }
 
-  private static func details(_ runs: [(key: String, value: [Snapshot])], _ environment: Environment) -> [String] {
+  private static func details(_ runs: [(key: String, value: [Snapshot])], _ environment: Environment)
+    -> [String]
+  {
     var lines: [String] = []
     for (run, snapshots) in runs {
-      let named = environment.arguments.string("metric").map { Ranking(metric: $0) } ?? environment.configuration.best
+      let named =
+        environment.arguments.string("metric").map { Ranking(metric: $0) } ?? environment.configuration.best
       let metric = named.chosen(for: snapshots)?.metric
       let best = environment.configuration.best.order(snapshots.filter(\.complete)).first
       var table = Table([
@@ -87,7 +97,8 @@ enum ListCommand: Command {
         let value = metric.flatMap { snapshot.metrics[$0] }.map(Quantity.format(metric:)) ?? "-"
         let isBest = snapshot.key == best?.key && !snapshot.tags.contains("best")
         table.add([
-          String(snapshot.step), snapshot.id, snapshot.time.localMinute, Quantity.format(bytes: snapshot.bytes),
+          String(snapshot.step), snapshot.id, snapshot.time.localMinute,
+          Quantity.format(bytes: snapshot.bytes),
           Quantity.format(bytes: snapshot.addedBytes), value,
           [snapshot.marks, isBest ? "(best)" : ""].filter { !$0.isEmpty }.joined(separator: " "),
         ])
@@ -95,6 +106,8 @@ enum ListCommand: Command {
       if runs.count > 1 { lines.append((lines.isEmpty ? "" : "\n") + run) }
       lines += table.lines(width: environment.console.width)
     }
-    return lines.isEmpty ? ["no snapshots"] : lines.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+    return lines.isEmpty
+      ? ["no snapshots"]
+      : lines.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
   }
 }

@@ -9,7 +9,9 @@ enum PruneCommand: Command {
     operandCount: 0...1,
     options: [
       OptionSpec("keep-last", "N", "Keep the N newest steps."),
-      OptionSpec("keep-best", "N[:METRIC[:min|max]]", repeats: true, "Keep the N best; may be given for several metrics."),
+      OptionSpec(
+        "keep-best", "N[:METRIC[:min|max]]", repeats: true,
+        "Keep the N best; may be given for several metrics."),
       OptionSpec("keep-every", "STEPS", "Keep every step that STEPS divides."),
       OptionSpec("keep-within", "TIME", "Keep what was pushed within TIME, for example 30d."),
       OptionSpec("keep-tag", "LABEL", repeats: true, "Keep what carries LABEL."),
@@ -47,7 +49,9 @@ enum PruneCommand: Command {
     let arguments = environment.arguments
     let policy = try policy(arguments) ?? environment.configuration.policy
     guard !policy.isEmpty else {
-      throw UsageError("no rule says what to keep: give --keep-last, --keep-best, --keep-every, --keep-within or --keep-tag, or write a [prune] table into the configuration", command: spec.name)
+      throw UsageError(
+        "no rule says what to keep: give --keep-last, --keep-best, --keep-every, --keep-within or --keep-tag, or write a [prune] table into the configuration",
+        command: spec.name)
     }
     let grace = try arguments.seconds("grace") ?? environment.configuration.grace
     let repository = try await environment.repository()
@@ -69,7 +73,8 @@ enum PruneCommand: Command {
           .init(snapshot: SnapshotDocument($0.snapshot), keeps: $0.keeps, reasons: $0.reasons)
         },
         condemnedObjects: report.condemnedObjects, condemnedBytes: report.condemnedBytes,
-        deletedObjects: report.deletedObjects, deletedBytes: report.deletedBytes, waitingObjects: report.waiting,
+        deletedObjects: report.deletedObjects, deletedBytes: report.deletedBytes,
+        waitingObjects: report.waiting,
         abortedUploads: report.abortedUploads))
     return .done
   }
@@ -91,7 +96,9 @@ enum PruneCommand: Command {
 
   /// More than half of a run of some length is seldom what somebody meant.
   private static func refuseToEmpty(_ plan: Prune.Report) throws(UsageError) {
-    for (run, decisions) in Dictionary(grouping: plan.decisions, by: \.snapshot.run).sorted(by: { $0.key < $1.key }) {
+    for (run, decisions) in Dictionary(grouping: plan.decisions, by: \.snapshot.run).sorted(by: {
+      $0.key < $1.key
+    }) {
       let going = decisions.count { !$0.keeps }
       if decisions.count >= 4, going * 2 > decisions.count {
         throw UsageError(
@@ -121,7 +128,9 @@ enum PruneCommand: Command {
     let kept = report.decisions.count - going
     var lines: [String] = []
     if isDryRun {
-      lines.append("would remove \(going) snapshots and keep \(kept); \(Quantity.format(bytes: report.condemnedBytes)) would become free")
+      lines.append(
+        "would remove \(going) snapshots and keep \(kept); \(Quantity.format(bytes: report.condemnedBytes)) would become free"
+      )
       return lines
     }
     lines.append("removed \(going) snapshots, kept \(kept)")
@@ -131,11 +140,17 @@ enum PruneCommand: Command {
       )
     }
     if report.deletedObjects > 0 {
-      lines.append("deleted \(Quantity.format(bytes: report.deletedBytes)) in \(report.deletedObjects) objects that earlier prunes found unused")
+      lines.append(
+        "deleted \(Quantity.format(bytes: report.deletedBytes)) in \(report.deletedObjects) objects that earlier prunes found unused"
+      )
     }
     if report.spared > 0 { lines.append("\(report.spared) objects are needed again and stay") }
-    if report.waiting > 0 { lines.append("\(report.waiting) unused objects wait for the end of their grace period") }
-    if report.abortedUploads > 0 { lines.append("ended \(report.abortedUploads) uploads that nobody finished") }
+    if report.waiting > 0 {
+      lines.append("\(report.waiting) unused objects wait for the end of their grace period")
+    }
+    if report.abortedUploads > 0 {
+      lines.append("ended \(report.abortedUploads) uploads that nobody finished")
+    }
     return lines
   }
 }

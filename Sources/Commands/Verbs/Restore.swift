@@ -5,9 +5,12 @@ import Repository
 /// `ckbackup restore`
 enum RestoreCommand: Command {
   static let spec = CommandSpec(
-    name: "restore", summary: "Bring a snapshot back, exactly.", operands: "SNAPSHOT TARGET", operandCount: 2...2,
+    name: "restore", summary: "Bring a snapshot back, exactly.", operands: "SNAPSHOT TARGET",
+    operandCount: 2...2,
     options: [
-      OptionSpec("only", "PART", "weights (what inference needs), training (the rest), or record (log, parameters, results)."),
+      OptionSpec(
+        "only", "PART",
+        "weights (what inference needs), training (the rest), or record (log, parameters, results)."),
       OptionSpec("include", "GLOB", repeats: true, "Only files that match; may be given several times."),
       OptionSpec("exclude", "GLOB", repeats: true, "Leave out files that match; may be given several times."),
       OptionSpec("seed", "DIR", "Take from DIR what it has already, for example an older checkpoint."),
@@ -43,19 +46,27 @@ enum RestoreCommand: Command {
     }
     let repository = try await environment.repository()
     let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
-    let restore = Restore(repository, resources: try environment.resources(for: repository), progress: environment.progress)
+    let restore = Restore(
+      repository, resources: try environment.resources(for: repository), progress: environment.progress)
     let report = try await restore.run(
       snapshot, to: arguments.operands[1],
-      options: .init(selection: selection, overwrite: arguments.has("overwrite"), seed: arguments.string("seed")))
+      options: .init(
+        selection: selection, overwrite: arguments.has("overwrite"), seed: arguments.string("seed")))
 
-    var words = "restored \(snapshot.label) to \(report.target): \(Quantity.format(bytes: report.bytes)) in \(report.files) files"
-    if report.seededBytes > 0 { words += ", \(Quantity.format(bytes: report.seededBytes)) of it from the seed" }
-    if report.resumedBytes > 0 { words += ", \(Quantity.format(bytes: report.resumedBytes)) were there already" }
+    var words =
+      "restored \(snapshot.label) to \(report.target): \(Quantity.format(bytes: report.bytes)) in \(report.files) files"
+    if report.seededBytes > 0 {
+      words += ", \(Quantity.format(bytes: report.seededBytes)) of it from the seed"
+    }
+    if report.resumedBytes > 0 {
+      words += ", \(Quantity.format(bytes: report.resumedBytes)) were there already"
+    }
     environment.console.show(words)
     try environment.console.json(
       Document(
         snapshot: SnapshotDocument(snapshot), target: report.target, files: report.files, bytes: report.bytes,
-        fetchedBytes: report.fetchedBytes, resumedBytes: report.resumedBytes, seededBytes: report.seededBytes))
+        fetchedBytes: report.fetchedBytes, resumedBytes: report.resumedBytes, seededBytes: report.seededBytes)
+    )
     return .done
   }
 }

@@ -8,7 +8,9 @@ enum ShowCommand: Command {
     name: "show", summary: "Show a snapshot: its record, its files, what it shares.", operands: "SNAPSHOT",
     operandCount: 1...1,
     options: [OptionSpec("files", "List every file.")],
-    examples: ["ckbackup show llama-sft@best", "ckbackup show llama-sft@1000 --files", "ckbackup show 3fa9c1 --json"])
+    examples: [
+      "ckbackup show llama-sft@best", "ckbackup show llama-sft@1000 --files", "ckbackup show 3fa9c1 --json",
+    ])
 
   private struct Document: Encodable {
     struct File: Encodable {
@@ -38,14 +40,19 @@ enum ShowCommand: Command {
     for line in lines(snapshot, manifest, record, before, shared) { environment.console.result(line) }
     if environment.arguments.has("files") {
       environment.console.result("")
-      for line in fileTable(manifest).lines(width: environment.console.width) { environment.console.result(line) }
+      for line in fileTable(manifest).lines(width: environment.console.width) {
+        environment.console.result(line)
+      }
     }
     try environment.console.json(
       Document(
-        snapshot: SnapshotDocument(snapshot), predecessor: before?.id, sharedBytes: shared, packs: manifest.packs.count,
+        snapshot: SnapshotDocument(snapshot), predecessor: before?.id, sharedBytes: shared,
+        packs: manifest.packs.count,
         record: record,
         files: manifest.files.map {
-          .init(path: $0.path.display, size: $0.size, sha256: hex($0.sha256), md5: hex($0.md5), class: $0.fileClass)
+          .init(
+            path: $0.path.display, size: $0.size, sha256: hex($0.sha256), md5: hex($0.md5),
+            class: $0.fileClass)
         }))
     return .done
   }
@@ -93,7 +100,8 @@ enum ShowCommand: Command {
     var table = Table([("SIZE", .right), ("CLASS", .left), ("SHA-256", .left), ("PATH", .left)])
     for file in manifest.files {
       table.add([
-        Quantity.format(bytes: file.size), file.fileClass.rawValue, hex(file.sha256.prefix(8)), file.path.display,
+        Quantity.format(bytes: file.size), file.fileClass.rawValue, hex(file.sha256.prefix(8)),
+        file.path.display,
       ])
     }
     for link in manifest.links {

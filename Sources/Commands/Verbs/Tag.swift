@@ -4,7 +4,8 @@ import Repository
 /// `ckbackup tag`
 enum TagCommand: Command {
   static let spec = CommandSpec(
-    name: "tag", summary: "Change a snapshot's labels, or make it a milestone.", operands: "SNAPSHOT [+LABEL…] [-LABEL…]",
+    name: "tag", summary: "Change a snapshot's labels, or make it a milestone.",
+    operands: "SNAPSHOT [+LABEL…] [-LABEL…]",
     operandCount: 1...100,
     options: [
       OptionSpec("milestone", "Make it a milestone: no prune removes it."),
@@ -22,9 +23,7 @@ enum TagCommand: Command {
       guard let sign = change.first, sign == "+" || sign == "-" else {
         throw UsageError("write +\(change) to add a label, or -\(change) to remove it", command: spec.name)
       }
-      guard Tagging.isValid(label) else {
-        throw UsageError("\(label.debugDescription) cannot be a label: letters, digits, dots, dashes and underscores, at most 64, and not latest", command: spec.name)
-      }
+      try check(label: label, for: spec)
       if sign == "+" { tagging.add.append(label) } else { tagging.remove.append(label) }
     }
     if arguments.has("milestone"), arguments.has("no-milestone") {
@@ -32,7 +31,9 @@ enum TagCommand: Command {
     }
     if arguments.has("milestone") { tagging.milestone = true }
     if arguments.has("no-milestone") { tagging.milestone = false }
-    guard tagging != Tagging() else { throw UsageError("nothing to change: give +LABEL, -LABEL or --milestone", command: spec.name) }
+    guard tagging != Tagging() else {
+      throw UsageError("nothing to change: give +LABEL, -LABEL or --milestone", command: spec.name)
+    }
 
     let repository = try await environment.repository()
     let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
@@ -40,5 +41,12 @@ enum TagCommand: Command {
     environment.console.show("\(changed.label): \(changed.marks.isEmpty ? "no labels" : changed.marks)")
     try environment.console.json(SnapshotDocument(changed))
     return .done
+  }
+
+  /// Throws where a text cannot be a label.
+  static func check(label: String, for command: CommandSpec) throws(UsageError) {
+    guard !Tagging.isValid(label) else { return }
+    let rule = "letters, digits, dots, dashes and underscores, at most 64, and not latest"
+    throw UsageError("\(label.debugDescription) cannot be a label: \(rule)", command: command.name)
   }
 }

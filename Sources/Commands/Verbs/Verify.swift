@@ -5,7 +5,8 @@ import Repository
 /// `ckbackup verify`
 enum VerifyCommand: Command {
   static let spec = CommandSpec(
-    name: "verify", summary: "Prove that what the repository keeps is there and is right.", operands: "[SNAPSHOT…]",
+    name: "verify", summary: "Prove that what the repository keeps is there and is right.",
+    operands: "[SNAPSHOT…]",
     operandCount: 0...10_000,
     options: [
       OptionSpec("quick", "Existence, size and ETag of every pack, from listings alone (the default)."),
@@ -44,7 +45,8 @@ enum VerifyCommand: Command {
     let repository = try await environment.repository()
     let addresses = try environment.arguments.operands.map { try SnapshotAddress($0) }
     let best = environment.configuration.best
-    let verify = Verify(repository, resources: try environment.resources(for: repository), progress: environment.progress)
+    let verify = Verify(
+      repository, resources: try environment.resources(for: repository), progress: environment.progress)
     let report = try await verify.run(depth) { snapshots in
       addresses.isEmpty ? snapshots : try addresses.map { try $0.resolve(in: snapshots, best: best) }
     }
@@ -55,7 +57,8 @@ enum VerifyCommand: Command {
     try environment.console.json(
       Document(
         snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
-        readBytes: report.readBytes, coveredSince: report.coveredSince?.rfc3339, unusedBytes: report.unusedBytes,
+        readBytes: report.readBytes, coveredSince: report.coveredSince?.rfc3339,
+        unusedBytes: report.unusedBytes,
         damages: report.damages.map {
           .init(
             object: $0.object, problem: $0.sentences.first ?? "", snapshots: $0.snapshots, files: $0.files)
@@ -73,7 +76,9 @@ enum VerifyCommand: Command {
     if arguments.has("deep") { return .deep }
     if let bytes = try arguments.bytes("budget") { return .budget(bytes) }
     guard let text = arguments.string("sample") else { return .quick }
-    guard let percent = Double(text.hasSuffix("%") ? String(text.dropLast()) : text), (0...100).contains(percent) else {
+    guard let percent = Double(text.hasSuffix("%") ? String(text.dropLast()) : text),
+      (0...100).contains(percent)
+    else {
       throw UsageError("--sample takes a percentage such as 5%, not \(text)", command: spec.name)
     }
     return .sample(percent / 100)
@@ -86,7 +91,8 @@ enum VerifyCommand: Command {
     if depth == .quick {
       lines.append("every pack was looked up by existence, size and ETag; none was read")
     } else {
-      lines.append("read \(report.readPacks) packs, \(Quantity.format(bytes: report.readBytes)), and hashed every byte")
+      lines.append(
+        "read \(report.readPacks) packs, \(Quantity.format(bytes: report.readBytes)), and hashed every byte")
     }
     if let since = report.coveredSince {
       lines.append("every byte was read since \(since.localMinute)")
@@ -94,7 +100,8 @@ enum VerifyCommand: Command {
       lines.append("some packs were never read: verify --deep or --budget reads them")
     }
     if report.unusedBytes > 0 {
-      lines.append("\(Quantity.format(bytes: report.unusedBytes)) are needed by no snapshot; prune removes them in time")
+      lines.append(
+        "\(Quantity.format(bytes: report.unusedBytes)) are needed by no snapshot; prune removes them in time")
     }
     return lines + (report.damages.isEmpty ? ["no damage found"] : [])
   }

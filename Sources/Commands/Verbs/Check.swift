@@ -1,0 +1,57 @@
+import Checkpoints
+import Engine
+
+/// `ckbackup check`
+enum CheckCommand: Command {
+  static let spec = CommandSpec(
+    name: "check", summary: "Look whether a checkpoint is whole, without a repository.", operands: "PATH",
+    operandCount: 1...1,
+    details: """
+      Headers and small files are read, not the tensors' bytes. push does the same first. The exit code is 3 where a file is torn
+      or missing.
+      """,
+    examples: ["ckbackup check out/checkpoint-1000", "ckbackup check model.safetensors --json"])
+
+  private struct Result: Encodable {
+    struct Problem: Encodable {
+      let file: String?
+      let message: String
+    }
+    let path: String
+    let layout: String
+    let run: String
+    let step: Int?
+    let complete: Bool
+    let resumable: Bool
+    let files: Int
+    let bytes: Int
+    let worldSize: Int?
+    let metrics: [String: Double]
+    let defects: [Problem]
+    let skipped: [String]
+  }
+
+  static func run(_ environment: Environment) async throws -> ExitCode {
+    let path = environment.arguments.operands[0]
+    let inspection = try Inspection(path)
+    let (tree, findings) = (inspection.tree, inspection.findings)
+    for entry in tree.skipped { environment.console.warn(entry.sentence) }
+    for defect in inspection.defects { environment.console.result(defect.sentence) }
+    let step = inspection.step.map { "step \($0)" } ?? "no step"
+    let verdict =
+      inspection.isComplete
+      ? findings.isResumable ? "complete, training can go on from it" : "complete"
+      : "NOT complete: \(inspection.defects.count) found"
+    environment.console.result(
+      "\(path): \(inspection.layout), \(step), \(Quantity.format(bytes: tree.totalBytes)) in \(tree.files.count) files, \(verdict)"
+    )
+    try environment.console.json(
+      Result(
+        path: path, layout: inspection.layout, run: inspection.suggestedRun, step: inspection.step,
+        complete: inspection.isComplete, resumable: findings.isResumable, files: tree.files.count,
+        bytes: tree.totalBytes, worldSize: findings.worldSize, metrics: findings.metrics,
+        defects: inspection.defects.map { .init(file: $0.file?.display, message: $0.sentence) },
+        skipped: tree.skipped.map(\.sentence)))
+    return inspection.isComplete ? .done : .damage
+  }
+}

@@ -1,0 +1,126 @@
+import Engine
+import Glibc
+import Repository
+
+/// `ckbackup push`
+enum PushCommand: Command {
+  static let spec = CommandSpec(
+    name: "push", summary: "Check a checkpoint, then back it up.", operands: "PATH", operandCount: 1...1,
+    options: [
+      OptionSpec("run", "NAME", "The run it belongs to; found in the path where it is not given."),
+      OptionSpec("step", "N", "The training step; found in the checkpoint where it is not given."),
+      OptionSpec("tag", "LABEL", repeats: true, "A label, for example paper."),
+      OptionSpec("milestone", "Keep it for ever: no prune removes it."),
+      OptionSpec(
+        "metric", "NAME=VALUE", repeats: true, "A metric, beside those that the checkpoint records."),
+      OptionSpec("log", "FILE", repeats: true, "A training log for the archive record."),
+      OptionSpec("hparams", "FILE", repeats: true, "Hyper-parameters for the archive record."),
+      OptionSpec("eval", "FILE", repeats: true, "Evaluation results for the archive record."),
+      OptionSpec("note", "TEXT", "A sentence for the archive record."),
+      OptionSpec("allow-incomplete", "Keep a torn or incomplete checkpoint all the same, marked as such."),
+      OptionSpec("strict", "Fail where something cannot be kept: an unreadable file, a socket, a pipe."),
+      OptionSpec("dry-run", "Read and compare everything, send nothing, and tell what would be sent."),
+    ],
+    details: """
+      PATH is a checkpoint's directory or a single file. Only chunks that the repository lacks are sent. A push that was interrupted
+      goes on where it stopped when it is run again.
+      """,
+    examples: [
+      "ckbackup push out/llama-sft/checkpoint-1000",
+      "ckbackup push model.pt --run baseline --step 500 --metric loss=0.31 --tag paper --milestone",
+      "ckbackup push checkpoint-1000 --log train.log --hparams args.yaml --eval eval.json",
+    ])
+
+  private struct Result: Encodable {
+    let snapshot: String
+    let run: String
+    let step: Int
+    let layout: String
+    let complete: Bool
+    let files: Int
+    let bytes: Int
+    let uploadedBytes: Int
+    let reusedBytes: Int
+    let alreadyPresent: Bool
+    let dryRun: Bool
+    let warnings: [String]
+  }
+
+  static func run(_ environment: Environment) async throws -> ExitCode {
+    let request = try request(environment)
+    let repository = try await environment.repository()
+    let start = ContinuousClock.now
+    let report = try await Push(
+      repository, resources: environment.resources(for: repository), progress: environment.progress,
+      grace: environment.configuration.grace
+    ).run(request)
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    for warning in report.warnings { environment.console.warn(warning) }
+    environment.console.show(sentence(report, request, seconds: seconds))
+    let snapshot = report.snapshot
+    try environment.console.json(
+      Result(
+        snapshot: snapshot.id, run: snapshot.run, step: snapshot.step, layout: snapshot.layout,
+        complete: snapshot.complete, files: snapshot.files, bytes: snapshot.bytes,
+        uploadedBytes: report.addedBytes,
+        reusedBytes: report.reusedBytes, alreadyPresent: report.wasPresent, dryRun: request.isDryRun,
+        warnings: report.warnings))
+    return .done
+  }
+
+  private static func request(_ environment: Environment) throws -> Push.Request {
+    let arguments = environment.arguments
+    var request = Push.Request(path: arguments.operands[0])
+    request.run = arguments.string("run") ?? environment.configuration.run
+    request.step = try arguments.integer("step")
+    request.tags = arguments.strings("tag")
+    for tag in request.tags { try TagCommand.check(label: tag, for: spec) }
+    request.isMilestone = arguments.has("milestone")
+    for text in arguments.strings("metric") {
+      guard let (name, value) = metric(text) else {
+        throw UsageError("--metric takes NAME=VALUE with a finite number, not \(text)", command: spec.name)
+      }
+      request.metrics[name] = value
+    }
+    request.attachments =
+      arguments.strings("log").map { ($0, .log) }
+      + arguments.strings("hparams").map { ($0, .hyperparameters) }
+      + arguments.strings("eval").map { ($0, .evaluation) }
+    request.note = arguments.string("note")
+    request.allowsIncomplete = arguments.has("allow-incomplete")
+    request.isStrict = arguments.has("strict")
+    request.isDryRun = arguments.has("dry-run")
+    request.sizes = .init(pack: environment.configuration.packSize, part: request.sizes.part)
+    request.host = hostName()
+    request.program = "ckbackup \(CommandLine.version)"
+    request.commandLine = ["ckbackup", spec.name] + arguments.words
+    return request
+  }
+
+  /// `NAME=VALUE`; nil where the name is empty or the value no finite number.
+  private static func metric(_ text: String) -> (name: String, value: Double)? {
+    guard let equals = text.firstIndex(of: "="), equals > text.startIndex,
+      let value = Double(text[text.index(after: equals)...]), value.isFinite
+    else { return nil }
+    return (String(text[..<equals]), value)
+  }
+
+  private static func sentence(_ report: Push.Report, _ request: Push.Request, seconds: Double) -> String {
+    let snapshot = report.snapshot
+    let size =
+      "\(Quantity.format(bytes: snapshot.bytes)) in \(snapshot.files) \(snapshot.files == 1 ? "file" : "files")"
+    if report.wasPresent {
+      return "\(snapshot.label) is in the repository already: \(size), nothing was sent"
+    }
+    let new = Quantity.format(bytes: report.addedBytes)
+    if request.isDryRun { return "\(snapshot.label) would be \(size), \(new) of it new; nothing was sent" }
+    return
+      "pushed \(snapshot.label): \(size), \(new) new, \(snapshot.layout), in \(Quantity.format(seconds: seconds))"
+  }
+
+  private static func hostName() -> String? {
+    var name = utsname()
+    guard uname(&name) == 0 else { return nil }
+    return withUnsafeBytes(of: name.nodename) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+  }
+}

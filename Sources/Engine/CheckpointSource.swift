@@ -1,0 +1,240 @@
+import Checkpoints
+import Digests
+import Glibc
+import Platform
+import Repository
+
+/// A checkpoint on its way into a repository: what was found in it and what the user said of it, made one.
+struct CheckpointSource: Sendable {
+  /// The regular files, ordered by path.
+  let files: [SourceFile]
+  /// What the user should know.
+  let warnings: [String]
+  let run: String
+  let step: Int
+
+  private let request: Push.Request
+  private let inspection: Inspection
+  private let facts: ArchiveFacts
+  private let attachments: [ArchiveRecord.Attachment]
+  /// What the user's own files add to the record, by name.
+  private let parameters: [String: JSONValue]
+  private let results: [String: JSONValue]
+  private let holes: [RelativePath: [Range<Int>]]
+
+  /// Looks at the checkpoint and at the files that go with it: headers and small files only.
+  ///
+  /// - Throws: `EngineError.incomplete`, `.skipped`, `.nothingToPush`, `.badRun`, `.tooLargeForRecord`; `SystemError`.
+  init(_ request: Push.Request, chunkSize: Int) throws {
+    let inspection = try Inspection(request.path)
+    let tree = inspection.tree
+    let skipped = tree.skipped.map(\.sentence)
+    let defects = inspection.defects.map(\.sentence)
+    if !defects.isEmpty, !request.allowsIncomplete {
+      throw EngineError.incomplete(path: request.path, defects: defects)
+    }
+    if !skipped.isEmpty, request.isStrict { throw EngineError.skipped(path: request.path, entries: skipped) }
+    guard !tree.files.isEmpty else { throw EngineError.nothingToPush(path: request.path) }
+
+    run = request.run ?? inspection.suggestedRun
+    guard ObjectKey.isValid(run: run) else { throw EngineError.badRun(run) }
+    step = request.step ?? inspection.step ?? 0
+    var warnings = skipped + defects
+    if !defects.isEmpty { warnings.append("the checkpoint is incomplete and is marked so.") }
+    if inspection.layout == "plain" {
+      warnings.append("\(request.path) is no checkpoint of a known layout; its files are kept as they are.")
+    }
+    if request.step == nil, inspection.step == nil {
+      warnings.append("no training step was found, so this is step 0; --step sets it.")
+    }
+    if let given = request.step, let found = inspection.step, given != found {
+      warnings.append("the checkpoint itself records step \(found), not \(given).")
+    }
+
+    var files: [SourceFile] = []
+    var holes: [RelativePath: [Range<Int>]] = [:]
+    for case (let path, let status?) in tree.entries.map({ ($0.path, $0.file) }) {
+      var cuts = status.size > 0 ? [status.size] : []
+      // Only a long file has borders inside, and only a sparse one has holes.
+      if status.size > chunkSize || status.isSparse {
+        let file = try Self.open(path, in: tree.root)
+        cuts = try CutPlan.chunks(of: file, chunkSize: chunkSize)
+        if status.isSparse { holes[path] = file.holes() }
+        // A file that grew since the scan shows when it is read; its cuts must fit the size it is held to.
+        guard cuts.reduce(0, +) == status.size else { throw EngineError.changedWhileRead(path: file.path) }
+      }
+      files.append(
+        SourceFile(
+          path: path, status: status, fileClass: inspection.classifier.fileClass(of: path), cuts: cuts))
+    }
+    let facts = ArchiveFacts(of: inspection)
+    let given = try Self.attachments(request)
+    self.request = request
+    self.inspection = inspection
+    self.files = files
+    self.holes = holes
+    self.facts = facts
+    self.attachments =
+      given
+      + facts.files.map { file in .init(name: file.name, role: Self.role(of: file.name), read: file.bytes) }
+    self.parameters = try Self.values(given, .hyperparameters)
+    self.results = try Self.values(given, .evaluation)
+    self.warnings = warnings
+  }
+
+  /// The directory that the files' paths begin at.
+  var root: OpenDirectory { inspection.tree.root }
+  /// Sum of the files' sizes in bytes.
+  var bytes: Int { inspection.tree.totalBytes }
+
+  private var metrics: [String: Double] {
+    inspection.findings.metrics.merging(request.metrics) { _, given in given }
+  }
+
+  // MARK: - What is stored
+
+  /// The manifest of the files as they were stored; `packs` are what the places in `stored` count in.
+  func manifest(_ stored: [ChunkUpload.Stored], packs: [Manifest.PackReference], time: Timestamp) -> Manifest
+  {
+    var used: [Int: Int] = [:]
+    var references: [Manifest.PackReference] = []
+    let entries = zip(files, stored).map { file, stored in
+      let chunks = stored.chunks.map { chunk in
+        let pack = used[chunk.pack] ?? references.count
+        if pack == references.count {
+          used[chunk.pack] = pack
+          references.append(packs[chunk.pack])
+        }
+        return Manifest.ChunkReference(id: chunk.id, pack: pack, offset: chunk.offset, length: chunk.length)
+      }
+      return Manifest.FileEntry(
+        path: file.path, size: file.status.size, attributes: Self.attributes(file.status),
+        sha256: stored.sha256,
+        md5: stored.md5, fileClass: file.fileClass, holes: holes[file.path] ?? [], chunks: chunks)
+    }
+    var manifest = Manifest(
+      id: "", run: run, step: step, time: Timestamp(seconds: time.seconds),
+      kind: inspection.tree.isSingleFile ? .file : .directory,
+      root: inspection.tree.rootAttributes.map(Self.attributes), packs: references, files: entries, links: [],
+      directories: [])
+    for entry in inspection.tree.entries {
+      switch entry.kind {
+      case .file: break
+      case .link(let target):
+        manifest.links.append(.init(path: entry.path, target: target, modified: entry.attributes.modified))
+      case .directory:
+        manifest.directories.append(.init(path: entry.path, attributes: Self.attributes(entry.attributes)))
+      }
+    }
+    manifest.id = hex(SHA256.hash(manifest.sha256Sums).prefix(8))
+    return manifest
+  }
+
+  /// The marker of a manifest. `former` is the marker that it replaces: what people said of that one stays.
+  func snapshot(
+    of manifest: Manifest, addedBytes: Int, at reference: Snapshot.ManifestReference,
+    replacing former: Snapshot?
+  ) -> Snapshot {
+    Snapshot(
+      id: manifest.id, run: run, step: step, time: manifest.time, kind: manifest.kind,
+      layout: inspection.layout,
+      complete: inspection.isComplete, files: manifest.files.count, bytes: manifest.bytes,
+      addedBytes: addedBytes,
+      metrics: metrics, tags: Set((former?.tags ?? []) + request.tags).sorted(),
+      milestone: request.isMilestone || former?.milestone == true, note: request.note ?? former?.note,
+      manifest: reference)
+  }
+
+  /// The archive record of a snapshot.
+  func record(_ snapshot: Snapshot, _ manifest: Manifest) -> ArchiveRecord {
+    let findings = inspection.findings
+    let document = RecordDocument(
+      id: snapshot.id, run: run, step: step, time: snapshot.time, layout: snapshot.layout,
+      complete: snapshot.complete,
+      remarks: inspection.defects.map(\.sentence) + inspection.tree.skipped.map(\.sentence),
+      note: request.note,
+      metrics: snapshot.metrics,
+      best: findings.best.map { .init(metric: $0.name, value: $0.value, step: $0.step) },
+      worldSize: findings.worldSize, resumable: findings.isResumable,
+      hyperparameters: facts.hyperparameters.merging(parameters) { _, given in given },
+      results: facts.results.merging(results) { _, given in given }, trainingLog: facts.trainingLog,
+      versions: facts.versions,
+      provenance: .init(
+        host: request.host, path: "/" + inspection.place.components.joined(separator: "/"),
+        command: request.commandLine, program: request.program),
+      files: [])
+    return ArchiveRecord(snapshot: snapshot, manifest: manifest, document: document, attachments: attachments)
+  }
+
+  /// Gives a snapshot that is there already the labels of this push.
+  func retag(_ snapshot: Snapshot, in repository: Repository) async throws -> Snapshot {
+    try await Tagging(add: request.tags, milestone: request.isMilestone ? true : nil).apply(
+      to: snapshot, in: repository)
+  }
+
+  /// What to say where the step holds other content already.
+  func collisions(_ manifest: Manifest, with snapshots: [Snapshot]) -> [String] {
+    let others = snapshots.filter { $0.run == run && $0.step == step && $0.id != manifest.id }
+    guard !others.isEmpty else { return [] }
+    let ids = others.map(\.id).joined(separator: ", ")
+    return [
+      "\(run)@\(step) exists with other content (\(ids)); both are kept, and each is addressed by its id."
+    ]
+  }
+
+  private static func attributes(_ status: FileStatus) -> Manifest.Attributes {
+    .init(permissions: status.permissions, modified: status.modified)
+  }
+
+  private static func attributes(_ attributes: Tree.Attributes) -> Manifest.Attributes {
+    .init(permissions: attributes.permissions, modified: attributes.modified)
+  }
+
+  private static func open(_ path: RelativePath, in root: OpenDirectory) throws -> OpenFile {
+    do throws(SystemError) {
+      return try root.open(path)
+    } catch {
+      throw error.isMissing ? EngineError.vanished(path: root.display(path)) : error
+    }
+  }
+
+  // MARK: - The user's own files for the record
+
+  private static func attachments(_ request: Push.Request) throws -> [ArchiveRecord.Attachment] {
+    var names: Set<String> = []
+    return try request.attachments.map { path, role in
+      let tree = try Tree.scan(path)
+      guard tree.isSingleFile, let entry = tree.entries.first, let size = entry.file?.size else {
+        throw SystemError(operation: "read", path: path, code: EISDIR)
+      }
+      guard size <= ArchiveFacts.maximumFile else {
+        throw EngineError.tooLargeForRecord(path: path, size: size, limit: ArchiveFacts.maximumFile)
+      }
+      var name = entry.path.display
+      while !names.insert(name).inserted { name = "again-" + name }
+      return .init(name: name, role: role) { [name, root = tree.root, file = entry.path] in
+        let open = try root.open(file)
+        return recordBytes(try open.bytes(at: 0, count: open.size), name: name)
+      }
+    }
+  }
+
+  private static func values(
+    _ attachments: [ArchiveRecord.Attachment], _ role: ArchiveRecord.Attachment.Role
+  ) throws -> [String: JSONValue] {
+    var values: [String: JSONValue] = [:]
+    for attachment in attachments where attachment.role == role && attachment.name.hasSuffix(".json") {
+      values[attachment.name] = try? JSONValue(parsing: try attachment.read())
+    }
+    return values
+  }
+
+  private static func role(of name: String) -> ArchiveRecord.Attachment.Role {
+    switch name {
+    case "trainer_state.json", "logging.jsonl": .log
+    case "all_results.json", "eval_results.json": .evaluation
+    case "README.md": .checkpoint
+    default: .hyperparameters
+    }
+  }
+}

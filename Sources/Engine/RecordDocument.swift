@@ -1,0 +1,101 @@
+import Checkpoints
+import FoundationEssentials
+import Platform
+import Repository
+
+/// `record.json`: what a run was and what its checkpoint holds, readable without this program.
+public struct RecordDocument: Codable, Equatable, Sendable {
+  /// Where a snapshot came from.
+  public struct Provenance: Codable, Equatable, Sendable {
+    /// The machine that pushed it.
+    public var host: String?
+    /// The absolute path that was pushed.
+    public var path: String
+    /// The command line, without what it was told in secret: no option takes a secret.
+    public var command: [String]
+    /// The version of ckbackup.
+    public var program: String
+  }
+
+  /// A metric by which the training named its best checkpoint so far.
+  public struct Best: Codable, Equatable, Sendable {
+    /// The metric's name, where it is known.
+    public var metric: String?
+    /// Its value.
+    public var value: Double
+    /// The step that had it.
+    public var step: Int?
+  }
+
+  /// A file of the record.
+  public struct File: Codable, Equatable, Sendable {
+    /// The name that it had.
+    public var name: String
+    /// What it tells.
+    public var role: ArchiveRecord.Attachment.Role
+    /// Where it is, below the record's folder.
+    public var object: String
+    /// Its size in bytes.
+    public var size: Int
+    /// SHA-256 of its bytes in hexadecimal digits.
+    public var sha256: String
+  }
+
+  /// The repository format, 1.
+  public var format = repositoryFormat
+  /// The snapshot's id.
+  public var id: String
+  /// The run.
+  public var run: String
+  /// The training step.
+  public var step: Int
+  /// When it was pushed.
+  public var time: Timestamp
+  /// The layout that was recognised.
+  public var layout: String
+  /// Whether it has no defect.
+  public var complete: Bool
+  /// What is wrong with it, where it was pushed all the same, and what was left out: sentences.
+  public var remarks: [String]
+  /// A sentence by whoever pushed it.
+  public var note: String?
+  /// Metrics by name.
+  public var metrics: [String: Double]
+  /// The best checkpoint so far, as the training saw it.
+  public var best: Best?
+  /// How many processes trained, where that is known.
+  public var worldSize: Int?
+  /// Whether training can go on from it, as far as its layout tells.
+  public var resumable: Bool
+  /// Hyper-parameters as the frameworks wrote them, by file; secrets are masked.
+  public var hyperparameters: [String: JSONValue]
+  /// Evaluation results that lie in files of their own, by file.
+  public var results: [String: JSONValue]
+  /// The rows of the training log, in order, those of evaluations among them.
+  public var trainingLog: [JSONValue]
+  /// Versions by framework.
+  public var versions: [String: String]
+  /// Where it came from.
+  public var provenance: Provenance
+  /// Plain copies in the record's folder.
+  public var files: [File]
+
+  // Member names of the frameworks' own JSON must stay as they are, so the names here are written out instead of converted.
+  enum CodingKeys: String, CodingKey {
+    case format, id, run, step, time, layout, complete, remarks, note, metrics, best, resumable
+    case hyperparameters, results, versions, provenance, files
+    case worldSize = "world_size"
+    case trainingLog = "training_log"
+  }
+
+  func encode() throws -> [UInt8] {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted]
+    return Array(try encoder.encode(self))
+  }
+
+  /// Reads a record. Throws `DecodingError` where the bytes are none.
+  static func decode(_ bytes: [UInt8]) throws -> RecordDocument {
+    try JSONDecoder().decode(RecordDocument.self, from: Data(bytes))
+  }
+}
