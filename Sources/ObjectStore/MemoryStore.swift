@@ -1,3 +1,4 @@
+import Digests
 import Platform
 import Synchronization
 
@@ -42,7 +43,7 @@ public final class MemoryStore: ObjectStore {
   public func put(_ key: String, _ payload: Payload) async throws -> String? {
     try begin(.put, key)
     let bytes = payload.bytes()
-    let object = Object(bytes: bytes, etag: hex(Hashing.md5(bytes)), modified: now())
+    let object = Object(bytes: bytes, etag: hex(MD5.hash(bytes)), modified: now())
     state.withLock { $0.objects[Array(key.utf8)] = object }
     return object.etag
   }
@@ -112,7 +113,7 @@ public final class MemoryStore: ObjectStore {
   ) async throws -> PartReceipt {
     try begin(.uploadPart, upload.key)
     let bytes = payload.bytes()
-    guard Hashing.md5(bytes) == md5 else { throw StoreError.corruptedInTransit(key: upload.key) }
+    guard MD5.hash(bytes) == md5 else { throw StoreError.corruptedInTransit(key: upload.key) }
     try state.withLock { state in
       guard state.uploads[upload.id]?.key == upload.key else { throw StoreError.noUpload(key: upload.key) }
       state.uploads[upload.id]?.parts[number] = Part(offset: offset, bytes: bytes, md5: md5)
@@ -130,15 +131,15 @@ public final class MemoryStore: ObjectStore {
         throw StoreError.noUpload(key: upload.key)
       }
       var bytes: [UInt8] = []
-      var digests: [UInt8] = []
+      var digests: [[UInt8]] = []
       for receipt in parts.sorted(by: { $0.number < $1.number }) {
         guard let part = open.parts[receipt.number], hex(part.md5) == receipt.etag, part.offset == bytes.count
         else { throw invalidPart(upload.key, receipt.number) }
         bytes += part.bytes
-        digests += part.md5
+        digests.append(part.md5)
       }
       guard !parts.isEmpty else { throw invalidPart(upload.key, 1) }
-      let etag = "\(hex(Hashing.md5(digests)))-\(parts.count)"
+      let etag = multipartETag(partMD5s: digests)
       state.uploads[upload.id] = nil
       state.objects[Array(upload.key.utf8)] = Object(bytes: bytes, etag: etag, modified: modified)
       return etag

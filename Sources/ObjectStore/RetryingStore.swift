@@ -1,3 +1,4 @@
+import Digests
 import Glibc
 import Platform
 import Synchronization
@@ -169,7 +170,7 @@ struct JoinedObject {
     let digests = parts.sorted { $0.number < $1.number }.compactMap { bytes(hex: $0.etag) }
     suffix = "-\(parts.count)"
     let areDigests = digests.count == parts.count && digests.allSatisfy { $0.count == 16 }
-    etag = areDigests ? hex(Hashing.md5(digests.joined())) + suffix : nil
+    etag = areDigests ? multipartETag(partMD5s: digests) : nil
   }
 
   /// Whether an object is the one. An ETag of S3's form decides; where the store has others, the size does.

@@ -186,15 +186,27 @@ public final class OpenDirectory: Sendable {
     try walk(path.components.suffix(1), on: path)
   }
 
+  /// What `walk` makes on its way.
+  enum Making {
+    case nothing
+    case missing
+    /// What is missing, and its entry is synced to the disk.
+    case durably
+  }
+
   /// Opens one directory after the other, none through a link, `making` those that are missing; `path` is what the user asked for.
   func walk(
-    _ components: ArraySlice<ArraySlice<UInt8>>, on path: RelativePath, making: Bool = false
+    _ components: ArraySlice<ArraySlice<UInt8>>, on path: RelativePath, making: Making = .nothing
   ) throws(SystemError) -> OpenDirectory {
     var current = self
     for component in components {
       let name = cName(component)
-      if making, mkdirat(current.descriptor, name, 0o700) != 0, errno != EEXIST {
-        throw failure("mkdir", path, errno)
+      if making != .nothing {
+        if mkdirat(current.descriptor, name, 0o700) == 0 {
+          if making == .durably { try current.sync() }
+        } else if errno != EEXIST {
+          throw failure("mkdir", path, errno)
+        }
       }
       let flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
       let descriptor = ck_openat(current.descriptor, name, flags, 0)

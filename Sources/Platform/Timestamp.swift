@@ -65,7 +65,9 @@ public struct Timestamp: Hashable, Comparable, Sendable {
           Int64(String(decoding: digits, as: UTF8.self) + String(repeating: "0", count: 9 - digits.count))
           ?? 0
       }
-      self.init(nanoseconds: Timestamp(seconds: seconds).nanoseconds + nanoseconds)
+      let whole = Timestamp(seconds: seconds).nanoseconds
+      let (sum, overflow) = whole.addingReportingOverflow(nanoseconds)
+      self.init(nanoseconds: overflow ? whole : sum)
       return
     }
     return nil

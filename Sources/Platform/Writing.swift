@@ -8,13 +8,17 @@ extension OpenDirectory {
   /// A path below this directory as people see it.
   public func display(_ relative: RelativePath) -> String { "\(path)/\(relative.display)" }
 
-  /// Opens a directory below this one and makes what is missing on the way with mode 0700. Throws `SystemError`.
-  public func makeDirectory(_ relative: RelativePath) throws(SystemError) -> OpenDirectory {
-    try walk(relative.components[...], on: relative, making: true)
+  /// Opens a directory below this one and makes what is missing on the way with mode 0700; if `durably`, each entry that was made
+  /// is on the disk when the call returns. Throws `SystemError`.
+  @discardableResult
+  public func makeDirectory(
+    _ relative: RelativePath, durably: Bool = false
+  ) throws(SystemError) -> OpenDirectory {
+    try walk(relative.components[...], on: relative, making: durably ? .durably : .missing)
   }
 
   /// The directory that holds an entry, without making anything.
-  private func holder(of relative: RelativePath) throws(SystemError) -> OpenDirectory {
+  func holder(of relative: RelativePath) throws(SystemError) -> OpenDirectory {
     guard let parent = relative.parent else { return self }
     return try directory(parent)
   }
@@ -24,7 +28,7 @@ extension OpenDirectory {
   public func openForWriting(_ relative: RelativePath, flags: Int32 = 0) throws(SystemError) -> WritableFile {
     let components = relative.components
     let holder =
-      try walk(components.dropLast(), on: relative, making: flags & O_CREAT != 0)
+      try walk(components.dropLast(), on: relative, making: flags & O_CREAT != 0 ? .missing : .nothing)
     let all = O_WRONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags
     let descriptor = ck_openat(holder.descriptor, cName(components.last ?? []), all, 0o600)
     guard descriptor >= 0 else { throw .last("open", display(relative)) }
@@ -44,7 +48,7 @@ extension OpenDirectory {
 
   /// Makes a symbolic link with any bytes as its target, and the directories above it. Throws `SystemError`.
   public func makeLink(_ relative: RelativePath, target: [UInt8]) throws(SystemError) {
-    let holder = try walk(relative.components.dropLast(), on: relative, making: true)
+    let holder = try walk(relative.components.dropLast(), on: relative, making: .missing)
     guard symlinkat(cName(target), holder.descriptor, cName(relative.components.last ?? [])) == 0 else {
       throw .last("symlink", display(relative))
     }
@@ -72,9 +76,10 @@ extension OpenDirectory {
     guard setTime(descriptor, cName(Array(".".utf8)), modified) == 0 else { throw .last("utimensat", path) }
   }
 
-  /// Makes the directory's entries durable. Throws `SystemError`.
+  /// Makes the directory's entries durable. File systems that cannot sync a directory say EINVAL, and that is all they offer.
+  /// Throws `SystemError`.
   public func sync() throws(SystemError) {
-    guard fsync(descriptor) == 0 else { throw .last("fsync", path) }
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw .last("fsync", path) }
   }
 }
 
@@ -127,6 +132,15 @@ public final class WritableFile: Sendable {
   /// Writes all of some bytes at an offset. Throws `SystemError`.
   public func write(_ bytes: [UInt8], at offset: Int) throws {
     try bytes.withUnsafeBytes { try write($0, at: offset) }
+  }
+
+  /// Writes all bytes of a payload at an offset. Throws `SystemError`.
+  public func write(_ payload: Payload, at offset: Int) throws {
+    var offset = offset
+    for slice in payload.slices {
+      try slice.withBytes { try write($0, at: offset) }
+      offset += slice.count
+    }
   }
 
   /// Sets the permission bits. Throws `SystemError`.

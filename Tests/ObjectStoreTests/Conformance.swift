@@ -1,3 +1,4 @@
+import Digests
 import ObjectStore
 import Platform
 import Testing
@@ -224,7 +225,7 @@ private struct Subject {
   private func send(_ bytes: [UInt8], _ upload: MultipartUpload, _ offset: Int) async throws -> PartReceipt {
     let part = Array(bytes[offset..<min(bytes.count, offset + partSize)])
     return try await store.uploadPart(
-      upload, number: offset / partSize + 1, offset: offset, Payload(part), md5: md5(part))
+      upload, number: offset / partSize + 1, offset: offset, Payload(part), md5: MD5.hash(part))
   }
 }
 

@@ -1,3 +1,4 @@
+import Digests
 import FoundationEssentials
 import Platform
 import Testing
@@ -17,9 +18,9 @@ struct SignerTests {
       let context = item.context
       let omits = context.omit_session_token == true
       var headers = request.headers
-      var payload = hex(Hashing.sha256(""))
+      var payload = hex(SHA256.hash([]))
       if context.sign_body {
-        payload = hex(Hashing.sha256(request.body))
+        payload = hex(SHA256.hash(request.body.utf8))
         headers.append((name: "x-amz-content-sha256", value: payload))
       }
       let signer = Signer(

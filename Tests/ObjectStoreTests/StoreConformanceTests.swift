@@ -33,5 +33,3 @@ func everyStoreHoldsTheContract(_ kind: LocalStore, _ rule: Rule) async throws {
   let store = try kind.make(place)
   try await rule.check(store, base: "base", partSize: 10_000)
 }
-
-func md5(_ bytes: [UInt8]) -> [UInt8] { Hashing.md5(bytes) }

@@ -13,17 +13,17 @@ public final class DirectoryStore: ObjectStore {
   private let pool: BlockingPool
   private let newID: @Sendable () -> String
 
-  /// The store below `root`, which is made with the directories above it if `create`.
+  /// The store below `root`, which is made with the directories above it if `create`. Files and directories are their owner's alone.
   ///
   /// Throws `.noBucket` where the root is not there. `newID` makes the names of temporary files: 32 hexadecimal digits, each time others.
   public init(
-    root: String, create: Bool = false, fileMode: UInt32 = 0o600, directoryMode: UInt32 = 0o700,
-    pool: BlockingPool = BlockingPool(threads: 4), newID: @escaping @Sendable () -> String = randomID
+    root: String, create: Bool = false, pool: BlockingPool = BlockingPool(threads: 4),
+    newID: @escaping @Sendable () -> String = randomID
   ) throws {
     name = root
     var path = root
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    tree = DirectoryTree(root: path, fileMode: fileMode, directoryMode: directoryMode)
+    tree = DirectoryTree(root: path)
     temporaries = TemporaryFiles(tree: tree)
     self.pool = pool
     self.newID = newID
@@ -55,11 +55,11 @@ public final class DirectoryStore: ObjectStore {
   public func get(_ key: String, limit: Int) async throws -> [UInt8] {
     try await run(.get, key) { [tree] in
       guard let file = try tree.file(key) else { throw StoreError.missing(key: key) }
-      let size = Int(try file.status(path: tree.path(key)).st_size)
-      guard size <= limit else { throw StoreError.tooLarge(key: key, limit: limit) }
-      var bytes = [UInt8](repeating: 0, count: size)
-      let count = try bytes.withUnsafeMutableBytes { try file.read(into: $0, at: 0, path: tree.path(key)) }
-      guard count == size else { throw StoreError.short(key: key, expected: size, received: count) }
+      guard file.size <= limit else { throw StoreError.tooLarge(key: key, limit: limit) }
+      let bytes = try file.bytes(at: 0, count: file.size)
+      guard bytes.count == file.size else {
+        throw StoreError.short(key: key, expected: file.size, received: bytes.count)
+      }
       return bytes
     }
   }
@@ -68,7 +68,7 @@ public final class DirectoryStore: ObjectStore {
   public func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
     try await run(.read, key) { [tree] in
       guard let file = try tree.file(key) else { throw StoreError.missing(key: key) }
-      let count = try target.withMemory { try file.read(into: $0, at: offset, path: tree.path(key)) }
+      let count = try target.withMemory { try file.read(at: offset, into: $0) }
       guard count == target.count else {
         throw StoreError.short(key: key, expected: target.count, received: count)
       }
@@ -78,9 +78,9 @@ public final class DirectoryStore: ObjectStore {
   /// Size and time of an object.
   public func head(_ key: String) async throws -> ObjectInfo? {
     try await run(.head, key) { [tree] in
-      guard let file = try tree.file(key) else { return nil }
-      let status = try file.status(path: tree.path(key))
-      return ObjectInfo(key: key, size: Int(status.st_size), etag: nil, modified: status.modified)
+      try tree.file(key).map {
+        ObjectInfo(key: key, size: $0.size, etag: nil, modified: $0.status.modified)
+      }
     }
   }
 

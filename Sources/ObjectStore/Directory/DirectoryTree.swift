@@ -1,29 +1,21 @@
 import Glibc
 import Platform
 
-/// The files below a root, reached one component at a time without following links. All calls block.
+/// The files below a root. No link below it is followed. All calls block and throw `SystemError`, or `.noBucket` where the root is
+/// not there.
 struct DirectoryTree: Sendable {
   /// Where files are written before they get their names.
   static let temporaries = ".ckbackup-tmp"
 
   let root: String
-  let fileMode: mode_t
-  let directoryMode: mode_t
 
-  /// A file's directory and its name in it.
-  struct Place: ~Copyable {
-    let directory: Descriptor
-    let name: String
-  }
-
-  /// The root. Throws `.noBucket` where it is not there.
-  func openRoot() throws -> Descriptor {
-    let opened = retrying { open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
-    guard opened >= 0 else {
-      let error = SystemError.last("open", root)
+  /// The root, opened anew for each use: a share that is gone is noticed, and nothing keeps it from being unmounted.
+  func openRoot() throws -> OpenDirectory {
+    do {
+      return try OpenDirectory(root)
+    } catch {
       throw error.isMissing ? StoreError.noBucket(name: root) : error.asStoreError
     }
-    return Descriptor(opened)
   }
 
   /// Makes the root and the directories above it.
@@ -31,108 +23,67 @@ struct DirectoryTree: Sendable {
     var path = root.hasPrefix("/") ? "/" : ""
     for component in root.split(separator: "/") {
       path += component + "/"
-      guard mkdir(path, directoryMode) == 0 || errno == EEXIST || errno == EISDIR || errno == EROFS else {
+      guard mkdir(path, 0o700) == 0 || errno == EEXIST || errno == EISDIR || errno == EROFS else {
         throw SystemError.last("mkdir", path)
       }
     }
   }
 
-  /// The directory at `components`. Where one is missing it is made if `creating`, and otherwise the call fails with ENOENT or ENOTDIR.
-  func directory(_ components: [Substring], creating: Bool = false) throws -> Descriptor {
-    var current = try openRoot()
-    for (index, component) in components.enumerated() {
-      let name = String(component)
-      let path = "\(root)/\(components[...index].joined(separator: "/"))"
-      do {
-        current = try current.open(name, O_RDONLY | O_DIRECTORY, path: path)
-      } catch let error as SystemError where creating && error.code == ENOENT {
-        guard mkdirat(current.number, name, directoryMode) == 0 || errno == EEXIST else {
-          throw SystemError.last("mkdir", path)
-        }
-        try current.sync(path: path)
-        current = try current.open(name, O_RDONLY | O_DIRECTORY, path: path)
-      }
-    }
-    return current
-  }
-
-  /// The directory of a key's file, and the file's name in it.
-  func parent(_ key: String, creating: Bool = false) throws -> Place {
-    let components = key.split(separator: "/")
-    let directory = try directory(components.dropLast(), creating: creating)
-    return Place(directory: directory, name: String(components.last ?? ""))
-  }
-
   /// The open file of a key, or nil where there is none: nothing, a directory, a link or something else.
-  func file(_ key: String) throws -> Descriptor? {
-    do {
-      let place = try parent(key)
-      // Without O_NONBLOCK a pipe of that name would wait for a writer.
-      let file = try place.directory.open(place.name, O_RDONLY | O_NONBLOCK, path: path(key))
-      guard try file.status(path: path(key)).isFile else { return nil }
-      return file
-    } catch let error as SystemError where error.isMissing || error.code == ELOOP {
-      return nil
-    }
+  func file(_ key: String) throws -> OpenFile? {
+    let root = try openRoot()
+    return try ifThere { try root.open(try RelativePath(key)) }
   }
 
   /// Removes a key's file and the directories that it leaves empty. What is not there is no error.
   func remove(_ key: String) throws {
+    let root = try openRoot()
+    var path = try RelativePath(key)
     do {
-      let place = try parent(key)
-      guard unlinkat(place.directory.number, place.name, 0) == 0 || errno == ENOENT || errno == EISDIR else {
-        throw SystemError.last("unlink", path(key))
-      }
-    } catch let error as SystemError where error.isMissing || error.code == ELOOP {
+      guard try ifThere({ try root.remove(path) }) != nil else { return }
+    } catch let error as SystemError where error.code == EISDIR {
       return
     }
-    var components = key.split(separator: "/")
-    while components.count > 1 {
-      components.removeLast()
-      guard let place = try? parent(components.joined(separator: "/")),
-        unlinkat(place.directory.number, place.name, AT_REMOVEDIR) == 0
-      else { return }
-    }
+    while let parent = path.parent, (try? root.removeDirectory(parent)) != nil { path = parent }
   }
 
   /// Every file whose key begins with `prefix`, ordered by key bytewise.
   func list(_ prefix: String) throws -> [ObjectInfo] {
+    let root = try openRoot()
     var found: [ObjectInfo] = []
-    var waiting: [[Substring]] = [[]]
-    while let components = waiting.popLast() {
-      let above = components.map { $0 + "/" }.joined()
-      guard let directory = try existing(components) else { continue }
-      for name in try directory.names(path: path(above)) {
-        let key = above + name
-        guard isKey(key), key != Self.temporaries else { continue }
+    var waiting = [""]
+    while let above = waiting.popLast() {
+      guard let directory = try above.isEmpty ? root : existing(above, in: root) else { continue }
+      for bytes in try directory.names() {
+        guard let name = String(validating: bytes, as: UTF8.self) else { continue }
+        let key = above.isEmpty ? name : "\(above)/\(name)"
         // Worth a look: it lies under the prefix, or the prefix lies under it.
-        guard key.hasBytePrefix(prefix) || prefix.hasBytePrefix(key + "/") else { continue }
-        var status = stat()
-        guard fstatat(directory.number, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else {
-          if errno == ENOENT { continue }
-          throw SystemError.last("stat", path(key))
-        }
-        if status.st_mode & S_IFMT == S_IFDIR {
-          waiting.append(components + [Substring(name)])
+        guard isKey(key), key != Self.temporaries,
+          key.hasBytePrefix(prefix) || prefix.hasBytePrefix(key + "/"),
+          let status = try ifThere({ try directory.status(of: try RelativePath(name)) })
+        else { continue }
+        if status.isDirectory {
+          waiting.append(key)
         } else if status.isFile, key.hasBytePrefix(prefix) {
-          found.append(
-            ObjectInfo(key: key, size: Int(status.st_size), etag: nil, modified: status.modified))
+          found.append(ObjectInfo(key: key, size: status.size, etag: nil, modified: status.modified))
         }
       }
     }
     return found.sorted { $0.key.precedesBytewise($1.key) }
   }
 
-  /// How errors name a key's file.
-  func path(_ key: String) -> String { "\(root)/\(key)" }
+  /// A directory that may be gone, or be a link, by the time that it is looked at.
+  private func existing(_ key: String, in root: OpenDirectory) throws -> OpenDirectory? {
+    try ifThere { try root.directory(try RelativePath(key)) }
+  }
+}
 
-  /// A directory that may be gone by the time that it is looked at; the root may not.
-  private func existing(_ components: [Substring]) throws -> Descriptor? {
-    do {
-      return try directory(components)
-    } catch let error as SystemError where error.isMissing || error.code == ELOOP {
-      return nil
-    }
+/// What `body` gives, or nil where it fails since there is no file, or something else in its place.
+func ifThere<Result>(_ body: () throws -> Result) throws -> Result? {
+  do {
+    return try body()
+  } catch let error as SystemError where error.isMissing || error.code == ELOOP || error.code == EINVAL {
+    return nil
   }
 }
 

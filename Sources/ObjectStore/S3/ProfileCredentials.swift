@@ -83,17 +83,12 @@ struct INI {
 @Sendable
 public func readSmallFile(_ path: String) async throws -> [UInt8]? {
   try await BlockingPool(threads: 1).run {
-    let opened = retrying { open(path, O_RDONLY | O_CLOEXEC) }
-    guard opened >= 0 else {
-      let error = SystemError.last("open", path)
-      guard error.isMissing else { throw error }
+    do {
+      let file = try OpenFile(path)
+      guard file.size <= 1 << 20 else { throw SystemError(operation: "read", path: path, code: EFBIG) }
+      return try file.bytes(at: 0, count: file.size)
+    } catch let error as SystemError where error.isMissing {
       return nil
     }
-    let file = Descriptor(opened)
-    let limit = 1 << 20
-    var bytes = [UInt8](repeating: 0, count: limit + 1)
-    let count = try bytes.withUnsafeMutableBytes { try file.read(into: $0, at: 0, path: path) }
-    guard count <= limit else { throw SystemError(operation: "read", path: path, code: EFBIG) }
-    return Array(bytes.prefix(count))
   }
 }

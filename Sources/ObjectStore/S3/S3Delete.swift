@@ -1,3 +1,4 @@
+import Digests
 import HTTP
 import Platform
 
@@ -40,7 +41,7 @@ extension S3Store {
     request.query = [(name: "delete", value: "")]
     request.headers = [
       (name: "Content-Type", value: "application/xml"),
-      (name: "Content-MD5", value: Hashing.base64(Hashing.md5(body))),
+      (name: "Content-MD5", value: base64(MD5.hash(body))),
     ]
     request.body = Payload(body)
     request.sink = .memory(limit: 8 << 20)

@@ -1,3 +1,4 @@
+import Digests
 import HTTP
 import Platform
 
@@ -22,7 +23,7 @@ extension S3Store {
     try requireKey(upload.key, for: .uploadPart)
     var request = S3Request(.uploadPart, "PUT", key: upload.key)
     request.query = [(name: "partNumber", value: "\(number)"), (name: "uploadId", value: upload.id)]
-    request.headers = [(name: "Content-MD5", value: Hashing.base64(md5))]
+    request.headers = [(name: "Content-MD5", value: base64(md5))]
     request.body = payload
     let response = try await session.send(request)
     guard let etag = try checkedETag(response, md5: md5, key: upload.key) else {

@@ -1,3 +1,4 @@
+import Digests
 import HTTP
 import Platform
 import Synchronization
@@ -138,6 +139,6 @@ final class S3Session: Sendable {
 
   private func payloadHash(_ request: S3Request) async throws -> String {
     guard settings.signPayload else { return Signer.unsignedPayload }
-    return try await hashing.run { [body = request.body] in hex(Hashing.sha256(body)) }
+    return try await hashing.run { [body = request.body] in hex(SHA256.hash(each: [body])[0]) }
   }
 }

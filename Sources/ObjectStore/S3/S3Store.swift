@@ -1,3 +1,4 @@
+import Digests
 import HTTP
 import Platform
 import Synchronization
@@ -29,11 +30,11 @@ public final class S3Store: ObjectStore {
   @discardableResult
   public func put(_ key: String, _ payload: Payload) async throws -> String? {
     try requireKey(key, for: .put)
-    let md5 = try await hashing.run { Hashing.md5(payload) }
+    let md5 = try await hashing.run { MD5.hash(each: [payload])[0] }
     var request = S3Request(.put, "PUT", key: key)
     request.headers = [
       (name: "Content-Type", value: "application/octet-stream"),
-      (name: "Content-MD5", value: Hashing.base64(md5)),
+      (name: "Content-MD5", value: base64(md5)),
     ]
     request.body = payload
     return try checkedETag(try await session.send(request), md5: md5, key: key)

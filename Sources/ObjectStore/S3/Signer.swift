@@ -1,3 +1,4 @@
+import Digests
 import Platform
 
 /// AWS Signature Version 4, without I/O (docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html),
@@ -39,11 +40,11 @@ struct Signer: Sendable {
     let day = String(time.basicUTC.prefix(8))
     let scope = "\(day)/\(region)/\(service)/aws4_request"
     let stringToSign = [
-      "AWS4-HMAC-SHA256", time.basicUTC, scope, hex(Hashing.sha256(canonicalRequest)),
+      "AWS4-HMAC-SHA256", time.basicUTC, scope, hex(SHA256.hash(canonicalRequest.utf8)),
     ].joined(separator: "\n")
     var key = Array("AWS4\(credentials.secretKey)".utf8)
-    for text in [day, region, service, "aws4_request"] { key = Hashing.hmac(key: key, text) }
-    let signature = hex(Hashing.hmac(key: key, stringToSign))
+    for text in [day, region, service, "aws4_request"] { key = hmacSHA256(key: key, Array(text.utf8)) }
+    let signature = hex(hmacSHA256(key: key, Array(stringToSign.utf8)))
 
     let authorization =
       "AWS4-HMAC-SHA256 Credential=\(credentials.accessKey)/\(scope), SignedHeaders=\(names), "
