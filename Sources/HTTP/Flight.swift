@@ -59,9 +59,7 @@ struct Flight {
         let transfer = active[easy]
       else { continue }
       isAnyDone = true
-      let code = ck_curl_result(message)
-      let result = code == CURLE_OK ? .success(transfer.response) : Result.failure(transfer.error(code))
-      finish(transfer, result)
+      finish(transfer, transfer.result(ck_curl_result(message)))
     }
     // A transfer that ended makes room for one that waits for a connection: look before sleeping.
     if !isAnyDone { curl_multi_poll(multi, nil, 0, 1000, nil) }
@@ -76,15 +74,26 @@ struct Flight {
 }
 
 extension Transfer {
+  /// What came of the transfer that ended with a code of libcurl's.
+  fileprivate func result(_ code: CURLcode) -> Result<HTTPResponse, any Error> {
+    guard code == CURLE_OK else { return .failure(error(code)) }
+    guard isHeaderComplete else {
+      return .failure(HTTPError.interrupted(reason: "the connection was closed within the answer's header"))
+    }
+    return .success(response)
+  }
+
   /// What libcurl's code means (curl.se/libcurl/c/libcurl-errors.html).
-  fileprivate func error(_ code: CURLcode) -> any Error {
+  private func error(_ code: CURLcode) -> any Error {
     if let failure { return failure }
     let said = String(cString: words)
     let reason = said.isEmpty ? String(cString: curl_easy_strerror(code)) : said
     switch code {
+    // It is also the code for an answer that is no HTTP/1.
+    case CURLE_UNSUPPORTED_PROTOCOL where isConnected: return HTTPError.interrupted(reason: reason)
     case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL: return HTTPError.invalidRequest(reason: reason)
     case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY: return HTTPError.resolve(reason: reason)
-    case CURLE_COULDNT_CONNECT: return HTTPError.connect(reason: reason)
+    case CURLE_COULDNT_CONNECT, CURLE_PROXY: return HTTPError.connect(reason: reason)
     case CURLE_OPERATION_TIMEDOUT:
       return isConnected ? HTTPError.stalled(reason: reason) : HTTPError.connect(reason: reason)
     case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CIPHER,

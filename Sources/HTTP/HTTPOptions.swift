@@ -15,7 +15,7 @@ public struct HTTPOptions: Sendable {
   public var userAgent = "ckbackup"
   /// Bytes of an answer's header at most.
   public var headerLimit = 64 << 10
-  /// Bytes of the body of an unsuccessful answer at most; the rest is left out.
+  /// Bytes of the body of an unsuccessful answer that are kept; the rest is left out, and from 16 times as many on it is an error.
   public var errorBodyLimit = 64 << 10
   /// The size of libcurl's buffer in each direction, 16 KiB to 512 KiB. Larger means fewer calls for the same bytes.
   public var bufferSize = 512 << 10

@@ -22,6 +22,9 @@ final class Transfer: @unchecked Sendable {
   let words = UnsafeMutablePointer<CChar>.allocate(capacity: Int(CURL_ERROR_SIZE))
 
   private(set) var response = HTTPResponse(status: 0)
+  /// Whether the empty line came that ends a header. libcurl takes a connection that closes within the header for an answer without
+  /// a body.
+  private(set) var isHeaderComplete = false
   private let traffic: Traffic
   private var headerBytes = 0
   /// Where the next byte to send lies: a slice of the body and an offset in it.
@@ -73,6 +76,9 @@ final class Transfer: @unchecked Sendable {
   func write(_ bytes: UnsafeRawBufferPointer) -> Bool {
     traffic.received.add(bytes.count, ordering: .relaxed)
     guard response.isSuccess else {
+      // What is left out is still read, so that the connection can be used again, but not without end.
+      let limit = 16 * errorBodyLimit
+      guard bytes.count <= limit - response.received else { return fail(.bodyTooLarge(limit: limit)) }
       response.body.append(contentsOf: bytes.prefix(errorBodyLimit - response.body.count))
       response.received += bytes.count
       return true
@@ -99,6 +105,9 @@ final class Transfer: @unchecked Sendable {
       let text = line.split(separator: UInt8(ascii: " "), maxSplits: 2, omittingEmptySubsequences: true)
       let digits = text.count > 1 ? String(decoding: text[1].prefix(3), as: UTF8.self) : ""
       response = HTTPResponse(status: Int(digits) ?? 0)
+      isHeaderComplete = false
+    } else if line.allSatisfy({ $0 == UInt8(ascii: "\r") || $0 == UInt8(ascii: "\n") }) {
+      isHeaderComplete = true
     } else {
       response.headers.append(line: line)
     }

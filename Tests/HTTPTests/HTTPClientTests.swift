@@ -74,6 +74,13 @@ struct HTTPClientTests {
     #expect(answer.status == 500 && answer.body.count == 64 << 10 && answer.received == 100_000)
   }
 
+  @Test func endlessErrorBodiesAreGivenUp() async throws {
+    let server = try TestServer { _ in .answer(500, [UInt8](repeating: 65, count: 4 << 20)) }
+    await #expect(throws: HTTPError.bodyTooLarge(limit: 1 << 20)) {
+      try await HTTPClient().send(HTTPRequest("GET", server.url))
+    }
+  }
+
   @Test func aHeadHasALengthAndNoBody() async throws {
     let server = try TestServer { _ in
       .raw(Array("HTTP/1.1 200 OK\r\nContent-Length: 12345\r\nETag: \"x\"\r\n\r\n".utf8))
@@ -83,10 +90,15 @@ struct HTTPClientTests {
       answer.headers["content-length"] == "12345" && answer.headers["etag"] == "\"x\"" && answer.body.isEmpty)
   }
 
-  @Test func bodiesThatEndEarlyAreInterrupted() async throws {
-    let server = try TestServer { _ in
-      .rawThenClose(Array("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234".utf8))
-    }
+  @Test(arguments: [
+    "", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
+    "SSH-2.0\r\n",
+    "HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01234",
+    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n01234\r\n",
+  ])
+  func answersThatEndEarlyAreInterrupted(_ answer: String) async throws {
+    let server = try TestServer { _ in .rawThenClose(Array(answer.utf8)) }
     let error = await #expect(throws: HTTPError.self) {
       try await HTTPClient().send(HTTPRequest("GET", server.url))
     }
@@ -113,7 +125,7 @@ struct HTTPClientTests {
       Issue.record("\(String(describing: refused))")
       return
     }
-    let server = try TestServer { _ in .answer(200) }
+    let server = try TestServer(greeting: Array("this is no TLS\r\n".utf8)) { _ in .answer(200) }
     let plain = server.url.replacing("http:", with: "https:")
     let tls = await #expect(throws: HTTPError.self) { try await client.send(HTTPRequest("GET", plain)) }
     guard case .tls = tls else {

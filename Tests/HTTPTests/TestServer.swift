@@ -35,7 +35,8 @@ final class TestServer: Sendable {
   /// How many connections there were so far.
   var connections: Int { opened.load(ordering: .sequentiallyConsistent) }
 
-  init(_ reply: @escaping @Sendable (Request) -> Reply) throws {
+  /// A server that sends `greeting` as soon as a client has connected, and then a reply to each request.
+  init(greeting: [UInt8] = [], _ reply: @escaping @Sendable (Request) -> Reply) throws {
     self.reply = reply
     listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_in()
@@ -54,7 +55,7 @@ final class TestServer: Sendable {
         let connection = accept(listener, nil, nil)
         guard connection >= 0, let self else { return }
         let number = self.opened.add(1, ordering: .sequentiallyConsistent).newValue
-        startThread { [reply = self.reply] in serve(connection, number, reply) }
+        startThread { [reply = self.reply] in serve(connection, number, greeting, reply) }
       }
     }
   }
@@ -65,7 +66,9 @@ final class TestServer: Sendable {
   }
 }
 
-private func serve(_ connection: Int32, _ number: Int, _ reply: (TestServer.Request) -> TestServer.Reply) {
+private func serve(
+  _ connection: Int32, _ number: Int, _ greeting: [UInt8], _ reply: (TestServer.Request) -> TestServer.Reply
+) {
   defer { close(connection) }
   var received: [UInt8] = []
   func more() -> Bool {
@@ -84,6 +87,7 @@ private func serve(_ connection: Int32, _ number: Int, _ reply: (TestServer.Requ
       rest = rest.dropFirst(count)
     }
   }
+  send(greeting)
   var turn = 0
   while true {
     var scanned = 0
