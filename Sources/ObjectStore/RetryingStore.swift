@@ -54,7 +54,7 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
         try await base.read(key, at: offset, into: target)
       } catch let error as StoreError {
         if case .short = error, attempt == 1, let info = try await base.head(key),
-          info.size < offset + target.count
+          info.size - target.count < offset
         {
           throw Final(error: error)
         }

@@ -8,6 +8,7 @@ enum Rule: String, CaseIterable, Sendable {
   case wholeObjectsComeBack, emptyObjectsExist, putReplaces, limitsAndMissingObjects, rangesAreExact
   case listingsAreCompleteAndOrdered, awkwardKeysSurvive, similarKeysAreDistinct, deletionIsRepeatable
   case partsJoinInOrder, partsMayBeSentAgainAndInAnyOrder, abortedUploadsAreGone, badKeysAreRefused
+  case aPartSentAgainReplacesTheFirst, readersSeeWholeObjects
 
   /// Checks the rule with objects below `base` only. Parts are of `partSize` bytes: servers ask for 5 MiB at least.
   func check(_ store: any ObjectStore, base: String, partSize: Int) async throws {
@@ -26,6 +27,8 @@ enum Rule: String, CaseIterable, Sendable {
     case .partsMayBeSentAgainAndInAnyOrder: try await subject.partsMayBeSentAgainAndInAnyOrder()
     case .abortedUploadsAreGone: try await subject.abortedUploadsAreGone()
     case .badKeysAreRefused: try await subject.badKeysAreRefused()
+    case .aPartSentAgainReplacesTheFirst: try await subject.aPartSentAgainReplacesTheFirst()
+    case .readersSeeWholeObjects: try await subject.readersSeeWholeObjects()
     }
   }
 }
@@ -186,6 +189,40 @@ private struct Subject {
     let second = try await send(bytes, upload, partSize)
     try await store.complete(upload, [first, second, third])
     #expect(try await store.get(key("object"), limit: bytes.count) == bytes)
+  }
+
+  func aPartSentAgainReplacesTheFirst() async throws {
+    let bytes = pattern(partSize, seed: 11)
+    let upload = try await store.beginMultipart(key("object"))
+    _ = try await send(pattern(partSize, seed: 12), upload, 0)
+    do {
+      let part = try await send(bytes, upload, 0)
+      try await store.complete(upload, [part])
+      #expect(try await store.get(key("object"), limit: bytes.count) == bytes)
+    } catch StoreError.unsupported {
+      // rclone keeps the first and says that it cannot do better; what matters is that it says so.
+      try await store.abort(upload)
+    }
+  }
+
+  func readersSeeWholeObjects() async throws {
+    let contents = [UInt8(1), 2].map { [UInt8](repeating: $0, count: 100_000 * Int($0)) }
+    try await store.put(key("object"), Payload(contents[0]))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        for turn in 1...20 { try await store.put(key("object"), Payload(contents[turn % 2])) }
+      }
+      for _ in 0..<2 {
+        group.addTask {
+          for _ in 1...20 {
+            let seen = try await store.get(key("object"), limit: 200_000)
+            #expect(contents.contains(seen), "\(seen.count) bytes that begin with \(seen.prefix(1))")
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try await store.list(key("")).objects.map(\.key) == [key("object")])
   }
 
   func abortedUploadsAreGone() async throws {

@@ -86,6 +86,18 @@ struct CredentialsTests {
     }
   }
 
+  @Test func profilesAreReadOnceAMinute() async throws {
+    let (reads, now) = (Counter(), Counter())
+    let provider = ProfileCredentials(
+      environment: ["HOME": "/home/u"],
+      read: { _ in Array("[default]\naws_access_key_id=A\naws_secret_access_key=\(reads.next())\n".utf8) },
+      clock: { Double(now.value) * 20 })
+    for expected in ["1", "1", "1", "2", "2"] {
+      #expect(try await provider.credentials().secretKey == expected)
+      _ = now.next()
+    }
+  }
+
   @Test func credentialsFilesAreReadFromTheDisk() async throws {
     let place = try TemporaryDirectory()
     let store = try DirectoryStore(root: place.path)

@@ -7,7 +7,7 @@ struct Endpoint: Equatable, Sendable {
 
   /// Nil where the text has anything but a scheme, a host and a port.
   init?(_ text: String) {
-    guard let colon = text.range(ofBytes: "://") else { return nil }
+    guard let colon = text.firstRange(of: "://") else { return nil }
     let scheme = text[..<colon.lowerBound].lowercased()
     guard scheme == "http" || scheme == "https" else { return nil }
     var rest = text[colon.upperBound...]
@@ -55,16 +55,5 @@ struct Endpoint: Equatable, Sendable {
     guard region != old, isAmazon else { return self }
     let labels = host.split(separator: ".").map { $0 == old ? Substring(region) : $0 }
     return Endpoint(scheme: scheme, host: labels.joined(separator: "."), port: port)
-  }
-}
-
-extension String {
-  fileprivate func range(ofBytes text: String) -> Range<String.Index>? {
-    var index = startIndex
-    while index < endIndex {
-      if self[index...].hasPrefix(text) { return index..<self.index(index, offsetBy: text.count) }
-      index = self.index(after: index)
-    }
-    return nil
   }
 }

@@ -1,27 +1,44 @@
 import Glibc
 import Platform
+import Synchronization
 
 /// Credentials from AWS's credentials file (docs.aws.amazon.com/sdkref/latest/guide/file-format.html).
-public struct ProfileCredentials: CredentialsProvider {
+public final class ProfileCredentials: CredentialsProvider {
+  /// Seconds for which what was read counts: other programs renew temporary credentials in the file.
+  private static let lifetime = 60.0
+
   private let path: String?
   private let profile: String
   private let read: @Sendable (String) async throws -> [UInt8]?
+  private let clock: @Sendable () -> Double
+  private let known = Mutex<(credentials: Credentials, since: Double)?>(nil)
 
   /// A provider over `AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials` of an environment, and its `AWS_PROFILE` or `default`.
   ///
-  /// `profile` beats the environment. `read` gives the bytes of a file, or nil where it is not there.
+  /// `profile` beats the environment. `read` gives the bytes of a file, or nil where it is not there; `clock` gives seconds that
+  /// never go back.
   public init(
     environment: [String: String], profile: String? = nil,
-    read: @escaping @Sendable (String) async throws -> [UInt8]? = readSmallFile
+    read: @escaping @Sendable (String) async throws -> [UInt8]? = readSmallFile,
+    clock: @escaping @Sendable () -> Double = monotonicSeconds
   ) {
     let home = environment["HOME"].map { $0 + "/.aws/credentials" }
     path = environment["AWS_SHARED_CREDENTIALS_FILE"] ?? home
     self.profile = profile ?? environment["AWS_PROFILE"] ?? "default"
     self.read = read
+    self.clock = clock
   }
 
-  /// The profile's credentials; the file is read each time. Throws `CredentialsError`.
+  /// The profile's credentials; the file is read once a minute. Throws `CredentialsError`.
   public func credentials() async throws -> Credentials {
+    let now = clock()
+    if let known = known.withLock({ $0 }), now - known.since < Self.lifetime { return known.credentials }
+    let credentials = try await readProfile()
+    known.withLock { $0 = (credentials, now) }
+    return credentials
+  }
+
+  private func readProfile() async throws -> Credentials {
     guard let path else { throw CredentialsError.missing(looked: ["~/.aws/credentials (HOME is not set)"]) }
     let content: [UInt8]?
     do {

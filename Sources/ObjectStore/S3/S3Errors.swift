@@ -22,7 +22,9 @@ struct S3Problem {
     status = response.status
     code = error?["Code"] ?? ""
     message = error?["Message"] ?? ""
-    region = response.headers["x-amz-bucket-region"] ?? error?["Region"]
+    region = (response.headers["x-amz-bucket-region"] ?? error?["Region"]).flatMap {
+      isRegionName($0) ? $0 : nil
+    }
     date = response.headers["date"].flatMap { Timestamp(parsing: $0) }
     retryAfter = response.headers["retry-after"].flatMap { Double($0) }.flatMap { $0 >= 0 ? $0 : nil }
     let location = response.headers["location"].map { " that points to \($0)" } ?? ""

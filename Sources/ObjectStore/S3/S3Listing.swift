@@ -24,6 +24,9 @@ extension S3Store {
       for item in page.all("Contents") {
         if let info = try object(item, of: page, under: prefix) { found.append(info) }
       }
+      guard found.count <= objectLimit else {
+        throw session.notS3("a listing of more than \(objectLimit) objects")
+      }
       let next = page["NextContinuationToken"].flatMap { $0.isEmpty ? nil : $0 }
       guard page["IsTruncated"] == "true" else { break }
       guard let next, next != token else {
@@ -78,6 +81,9 @@ extension S3Store {
     } while true
     return found
   }
+
+  /// More objects than this a listing may not have: a server that never ends one would take all memory.
+  private var objectLimit: Int { 5_000_000 }
 
   /// The most that a page of 1,000 keys of 1,024 bytes can have, each byte written as `%XX`, and its markup.
   private var pageLimit: Int { 8 << 20 }

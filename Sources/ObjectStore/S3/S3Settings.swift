@@ -47,7 +47,7 @@ public struct S3Settings: Sendable {
   public init(endpoint: String? = nil, region: String = "us-east-1", bucket: String, prefix: String = "")
     throws
   {
-    guard !region.isEmpty, region.utf8.allSatisfy({ isNameByte($0) }) else { throw Invalid.region(region) }
+    guard isRegionName(region) else { throw Invalid.region(region) }
     let url = endpoint ?? "https://s3.\(region).amazonaws.com"
     guard let parsed = Endpoint(url) else { throw Invalid.endpoint(url) }
     guard (1...255).contains(bucket.utf8.count), bucket.utf8.allSatisfy({ isNameByte($0) }), isKey(bucket)
@@ -103,6 +103,9 @@ public struct S3Settings: Sendable {
     }
   }
 }
+
+/// Whether a text may stand for a region in a signature and in the name of an Amazon host.
+func isRegionName(_ text: String) -> Bool { !text.isEmpty && text.utf8.allSatisfy { isNameByte($0) } }
 
 /// Letters, digits, `.`, `_` and `-`.
 private func isNameByte(_ byte: UInt8) -> Bool {

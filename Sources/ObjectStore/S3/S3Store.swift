@@ -45,7 +45,12 @@ public final class S3Store: ObjectStore {
     try requireKey(key, for: .get)
     var request = S3Request(.get, "GET", key: key)
     request.sink = .memory(limit: limit)
-    return try await session.send(request).body
+    let response = try await session.send(request)
+    // Without them nothing would tell a whole object from one whose connection broke.
+    guard response.headers["content-length"] != nil || response.headers["transfer-encoding"] != nil else {
+      throw session.notS3("an object without a length")
+    }
+    return response.body
   }
 
   /// Reads part of an object by a Range request; whatever answers something else than the range fails.
@@ -55,6 +60,9 @@ public final class S3Store: ObjectStore {
       guard let info = try await head(key) else { throw StoreError.missing(key: key) }
       guard info.size >= offset else { throw StoreError.short(key: key, expected: 0, received: 0) }
       return
+    }
+    guard offset <= Int.max - target.count else {
+      throw StoreError.short(key: key, expected: target.count, received: 0)
     }
     var request = S3Request(.read, "GET", key: key)
     request.headers = [(name: "Range", value: "bytes=\(offset)-\(offset + target.count - 1)")]
