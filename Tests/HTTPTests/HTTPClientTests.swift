@@ -1,3 +1,4 @@
+import Glibc
 import HTTP
 import Platform
 import Synchronization
@@ -193,6 +194,22 @@ struct HTTPClientTests {
       for try await status in group { #expect(status == 200) }
     }
     #expect((1...3).contains(server.connections))
+  }
+
+  @Test func waitingForAConnectionCountsNeitherAsConnectingNorAsStanding() async throws {
+    let server = try TestServer { _ in
+      usleep(400_000)
+      return .answer(200)
+    }
+    var options = HTTPOptions()
+    options.connections = 1
+    options.connectSeconds = 0.3
+    options.stallSeconds = 1
+    let client = HTTPClient(options)
+    try await withThrowingTaskGroup(of: Int.self) { group in
+      for _ in 0..<5 { group.addTask { try await client.send(HTTPRequest("GET", server.url)).status } }
+      for try await status in group { #expect(status == 200) }
+    }
   }
 
   @Test func aKeptConnectionThatDiedIsReplacedAndTheBodySentAgain() async throws {

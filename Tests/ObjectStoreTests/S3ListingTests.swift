@@ -87,7 +87,8 @@ struct S3ListingTests {
       "<ListBucketResult>&x;</ListBucketResult>",
       page([item("key", size: "-1")]), page([item("key", size: "99999999999999999999")]),
       page([item("key", size: "")]), page([item("key", time: "yesterday")]), page([item("broken%zz")]),
-      page([], next: ""), "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
+      page([], next: ""), "<ListBucketResult/>",
+      "<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>",
       "<?xml version=\"1.0\" encoding=\"x-unknown\"?><ListBucketResult/>",
     ]
     for cut in stride(from: 0, to: valid.utf8.count, by: 7) { documents.append(String(valid.prefix(cut))) }

@@ -15,9 +15,8 @@ struct Endpoint: Equatable, Sendable {
     var port: Int?
     if let mark = rest.lastIndex(of: ":"), !rest[mark...].contains("]") {
       let digits = rest[rest.index(after: mark)...]
-      guard let number = Int(digits), (1...65_535).contains(number), digits.utf8.count <= 5 else {
-        return nil
-      }
+      let isNumber = digits.utf8.count <= 5 && digits.utf8.allSatisfy { isDigit($0) }
+      guard isNumber, let number = Int(digits), (1...65_535).contains(number) else { return nil }
       port = number
       rest = rest[..<mark]
     }
@@ -25,7 +24,7 @@ struct Endpoint: Equatable, Sendable {
     let inner = name.hasPrefix("[") && name.hasSuffix("]") ? name.dropFirst().dropLast() : name[...]
     let allowed = inner.utf8.allSatisfy { byte in
       (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
-        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+        || isDigit(byte)
         || byte == UInt8(ascii: ".") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
         || (byte == UInt8(ascii: ":") && inner.count != name.count)
     }
@@ -57,3 +56,5 @@ struct Endpoint: Equatable, Sendable {
     return Endpoint(scheme: scheme, host: labels.joined(separator: "."), port: port)
   }
 }
+
+private func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

@@ -24,11 +24,9 @@ extension S3Store {
       for item in page.all("Contents") {
         if let info = try object(item, of: page, under: prefix) { found.append(info) }
       }
-      guard found.count <= objectLimit else {
-        throw session.notS3("a listing of more than \(objectLimit) objects")
-      }
+      try check(found.count)
       let next = page["NextContinuationToken"].flatMap { $0.isEmpty ? nil : $0 }
-      guard page["IsTruncated"] == "true" else { break }
+      guard try isTruncated(page) else { break }
       guard let next, next != token else {
         throw session.notS3("a listing that is not complete and does not say how it goes on")
       }
@@ -70,7 +68,9 @@ extension S3Store {
         else { continue }
         found.append(PendingUpload(upload: MultipartUpload(key: key, id: id), started: started))
       }
-      guard page["IsTruncated"] == "true" else { break }
+      try check(found.count)
+      // rclone does not say it of the last page.
+      guard page["IsTruncated"]?.lowercased() == "true" else { break }
       let next = (
         key: try text(page["NextKeyMarker"] ?? "", of: page) ?? "", id: page["NextUploadIdMarker"] ?? ""
       )
@@ -82,8 +82,20 @@ extension S3Store {
     return found
   }
 
-  /// More objects than this a listing may not have: a server that never ends one would take all memory.
-  private var objectLimit: Int { 5_000_000 }
+  /// Whether pages of objects follow. A page that does not say is not taken for the last: what a listing lacks may be deleted.
+  private func isTruncated(_ page: XMLNode) throws -> Bool {
+    switch page["IsTruncated"]?.lowercased() {
+    case "true": return true
+    case "false": return false
+    default: throw session.notS3("a listing that does not say whether it is complete")
+    }
+  }
+
+  /// A server that never ends a listing would take all memory.
+  private func check(_ count: Int) throws {
+    let limit = 5_000_000
+    guard count <= limit else { throw session.notS3("a listing of more than \(limit) entries") }
+  }
 
   /// The most that a page of 1,000 keys of 1,024 bytes can have, each byte written as `%XX`, and its markup.
   private var pageLimit: Int { 8 << 20 }
