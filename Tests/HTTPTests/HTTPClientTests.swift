@@ -145,7 +145,7 @@ struct HTTPClientTests {
       task.cancel()
       _ = await task.result
     }
-    #expect(time < .milliseconds(500))
+    #expect(time < .seconds(5), "the server would be silent for a minute")
     await #expect(throws: CancellationError.self) { try await task.value }
     let early = Task {
       withUnsafeCurrentTask { $0?.cancel() }

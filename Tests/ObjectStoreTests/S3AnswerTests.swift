@@ -250,6 +250,6 @@ struct S3AnswerTests {
       for call in calls { call.cancel() }
       for call in calls { await #expect(throws: CancellationError.self) { try await call.value } }
     }
-    #expect(time < .seconds(1))
+    #expect(time < .seconds(5), "the server would be silent for a minute")
   }
 }
