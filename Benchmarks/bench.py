@@ -97,7 +97,7 @@ class Tool:
     def __init__(self, home, endpoint):
         home.mkdir()
         self.home, self.endpoint = home, endpoint
-        self.program = servers.program(self.name)
+        self.program = self.path()
         self.environment = {
             **os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"),
             "AWS_ACCESS_KEY_ID": endpoint.access_key, "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
@@ -105,9 +105,13 @@ class Tool:
         }
 
     @classmethod
+    def path(cls):
+        return servers.program(cls.name)
+
+    @classmethod
     def is_installed(cls):
         with contextlib.suppress(FileNotFoundError):
-            return bool(servers.program(cls.name))
+            return os.access(cls.path(), os.X_OK)
         return False
 
     def prepare(self, bucket):
@@ -135,14 +139,13 @@ class Ckbackup(Tool):
 
     def __init__(self, home, endpoint):
         super().__init__(home, endpoint)
-        self.program = str(program_under_test())
         config = home / "ckbackup.toml"
         config.write_text(f'endpoint = "{endpoint.url}"\nregion = "{endpoint.region}"\n')
         self.environment["CKBACKUP_CONFIG"] = str(config)
 
     @classmethod
-    def is_installed(cls):
-        return os.access(program_under_test(), os.X_OK)
+    def path(cls):
+        return str(program_under_test())
 
     def prepare(self, bucket):
         self.run("init", "--repo", f"s3://{bucket}/bench")
@@ -214,7 +217,7 @@ def measure(tools, source, target, rounds):
         turn = number % len(tools)
         for tool in tools[turn:] + tools[:turn]:
             bucket = f"{tool.name}-{number}"
-            tool.endpoint.create_bucket(bucket)
+            tool.endpoint.request("PUT", f"/{bucket}")
             tool.prepare(bucket)
             for direction, action in (("up", lambda: tool.upload(source, bucket)),
                                       ("down", lambda: tool.download(bucket, target))):

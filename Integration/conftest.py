@@ -50,9 +50,9 @@ def new_repository(tmp_path_factory, request):
             repository = Repository(home, DirectoryObjects(home / "repository"), **settings)
         else:
             endpoint = request.getfixturevalue(kind)
-            bucket = f"tests-{uuid.uuid4().hex[:12]}"
-            endpoint.create_bucket(bucket)
-            repository = Repository(home, S3Objects(endpoint, bucket, "team/llama"), endpoint, **settings)
+            # One bucket for all: SeaweedFS sets aside volumes for each.
+            prefix = f"team/{uuid.uuid4().hex[:12]}"
+            repository = Repository(home, S3Objects(endpoint, "first-bucket", prefix), endpoint, **settings)
         if init:
             repository.ck("init")
         return repository

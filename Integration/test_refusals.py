@@ -69,7 +69,7 @@ def test_a_newer_format_is_refused_by_every_command(repository, checkpoint, tmp_
     assert objects.keys() == before
 
 
-@pytest.mark.parametrize("address", ["demo@999", "other@1000", "demo@no-such-tag", "ffffffffffff", "demo@best"])
+@pytest.mark.parametrize("address", ["demo@999", "other@1000", "demo@no-such-tag", "ffffffffffff", "other@best"])
 def test_an_address_that_matches_nothing(repository, checkpoint, tmp_path, address):
     repository.ck.push(checkpoint, "--run", "demo")
     repository.ck.restore(address, tmp_path / "out", expect=4)

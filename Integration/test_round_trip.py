@@ -14,19 +14,22 @@ from harness.trees import (FIXTURES, assert_nothing_but, assert_same, copy_fixtu
 
 EXPECTED = json.loads((FIXTURES / "expected.json").read_text())
 CHECKPOINTS = {name: facts for name, facts in EXPECTED.items() if not name.startswith("broken/")}
+# Their step stands in a pickle, and pickles are not read.
+STEP_IN_PICKLE = {"plain_torch/ckpt_legacy.pt", "plain_torch/ckpt_no_optimizer.pt", "lightning/checkpoints/last.ckpt"}
 
 
-def arguments_for(facts):
-    """What a user would have to add for a checkpoint that does not know its step, or that is not whole."""
-    return (["--step", "1"] if facts["step"] is None else []) + ([] if facts["complete"] else ["--allow-incomplete"])
+def arguments_for(name, facts):
+    """What a user would have to add for a checkpoint whose step cannot be found, or that is not whole."""
+    step = [] if facts["step"] is not None and name not in STEP_IN_PICKLE else ["--step", str(facts["step"] or 1)]
+    return step + ([] if facts["complete"] else ["--allow-incomplete"])
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_every_layout_comes_back_exactly(repository, tmp_path, name):
     facts = CHECKPOINTS[name]
     source = copy_fixture(name, tmp_path)
-    pushed = repository.ck.push(source, "--run", "fixture", *arguments_for(facts))
-    assert pushed["step"] == (1 if facts["step"] is None else facts["step"])
+    pushed = repository.ck.push(source, "--run", "fixture", *arguments_for(name, facts))
+    assert pushed["step"] == (facts["step"] or 1)
     repository.ck("verify", "--deep")
     repository.ck.restore(pushed["snapshot"], tmp_path / "out/restored")
     assert_same(tmp_path / "out/restored", source)

@@ -68,9 +68,6 @@ class Endpoint:
                                     f"SignedHeaders={names}, Signature={signature}")
         return headers
 
-    def create_bucket(self, bucket):
-        self.request("PUT", f"/{bucket}")
-
     def bucket_exists(self, bucket):
         try:
             self.request("HEAD", f"/{bucket}")

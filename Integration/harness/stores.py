@@ -35,8 +35,8 @@ class Objects:
 
     def record(self, identity, name):
         """An object of the archive record, such as SHA256SUMS."""
-        [key] = [key for key in self.keys() if key.startswith("records/") and key.endswith(f"-{identity}/{name}")]
-        return self.read(key)
+        [manifest] = [marker["manifest"]["key"] for marker in self.snapshots().values() if marker["id"] == identity]
+        return self.read(manifest.replace("manifests/", "records/", 1).removesuffix(".json.gz") + f"/{name}")
 
     def flip_byte(self, key):
         data = bytearray(self.read(key))

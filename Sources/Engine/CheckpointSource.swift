@@ -22,6 +22,9 @@ struct CheckpointSource: Sendable {
   private let results: [String: JSONValue]
   private let holes: [RelativePath: [Range<Int>]]
 
+  /// A hole from this size on begins and ends a chunk, so that few zeros are stored with the data; in bytes.
+  private static let leastCutHole = 1 << 20
+
   /// Looks at the checkpoint and at the files that go with it: headers and small files only.
   ///
   /// - Throws: `EngineError.incomplete`, `.skipped`, `.nothingToPush`, `.badRun`, `.tooLargeForRecord`; `SystemError`.
@@ -58,10 +61,13 @@ struct CheckpointSource: Sendable {
       // Only a long file has borders inside, and only a sparse one has holes.
       if status.size > chunkSize || status.isSparse {
         let file = try Self.open(path, in: tree.root)
-        cuts = try CutPlan.chunks(of: file, chunkSize: chunkSize)
-        if status.isSparse { holes[path] = file.holes() }
-        // A file that grew since the scan shows when it is read; its cuts must fit the size it is held to.
-        guard cuts.reduce(0, +) == status.size else { throw EngineError.changedWhileRead(path: file.path) }
+        var borders = try CutPlan.borders(of: file)
+        if status.isSparse {
+          let found = file.holes()
+          holes[path] = found
+          borders.fixed += found.filter { $0.count >= Self.leastCutHole }.flatMap { [$0.lowerBound, $0.upperBound] }
+        }
+        cuts = CutPlan.cut(size: status.size, borders: borders, chunkSize: chunkSize)
       }
       files.append(
         SourceFile(

@@ -51,10 +51,11 @@ struct KnownChunks {
 
 extension Repository {
   /// Every pack in the store, by key.
-  func storedPacks() async throws -> [String: ObjectInfo] {
-    Dictionary(
-      try await store.list(ObjectKey.packs).objects.map { ($0.key, $0) },
-      uniquingKeysWith: { first, _ in first })
+  func storedPacks() async throws -> [String: ObjectInfo] { try await listed(ObjectKey.packs) }
+
+  /// Every object below a prefix, by key.
+  func listed(_ prefix: String) async throws -> [String: ObjectInfo] {
+    Dictionary(try await store.list(prefix).objects.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
   }
 }
 

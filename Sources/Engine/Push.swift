@@ -159,8 +159,14 @@ public struct Push: Sendable {
 
   /// Whether a snapshot that is there already is all that `manifest` tells, times aside, and all of it is still stored.
   private func holds(_ snapshot: Snapshot, _ manifest: Manifest, _ known: KnownChunks) async throws -> Bool {
+    let store = repository.store
+    guard try await store.head(snapshot.record + "record.json") != nil else { return false }
     let present: Manifest
-    do { present = try await repository.manifest(of: snapshot) } catch is FormatError { return false }
+    do {
+      present = try await repository.manifest(of: snapshot, listed: try await store.head(snapshot.manifest.key))
+    } catch is FormatError {
+      return false
+    }
     return present.hasSameTree(as: manifest)
       && present.packs.allSatisfy { pack in
         !known.avoided.contains(pack.key) && known.stored[pack.key].flatMap { pack.intact(as: $0) } != nil

@@ -61,7 +61,8 @@ public struct Verify: Sendable {
       report.damages += listing.unreadable.map { Damage($0, snapshots: []) }
     }
     var whole: [(snapshot: Snapshot, manifest: Manifest)] = []
-    for (snapshot, result) in try await repository.manifests(of: chosen) {
+    let manifests = try await repository.listed(ObjectKey.manifests)
+    for (snapshot, result) in try await repository.manifests(of: chosen, listed: manifests) {
       switch result {
       case .success(let manifest): whole.append((snapshot, manifest))
       case .failure(let error): report.damages.append(Damage(error, snapshots: [snapshot.label]))

@@ -99,37 +99,66 @@ public struct Repository: Sendable {
   ///
   /// - Throws: `FormatError.missing`, `.digestMismatch` or `.invalid` where the store does not have what was committed.
   public func manifest(of snapshot: Snapshot) async throws -> Manifest {
-    let reference = snapshot.manifest
+    let cached = cachedManifest(of: snapshot)
+    return try decode(try await stored(snapshot.manifest, unless: cached), of: snapshot)
+  }
+
+  /// The manifest of a snapshot as the store has it now; `listed` is its object in a fresh listing.
+  ///
+  /// A cached copy spares the reading only where the listed ETag is its MD5, which is what stores show for a plain PUT.
+  ///
+  /// - Throws: as `manifest(of:)`.
+  public func manifest(of snapshot: Snapshot, listed: ObjectInfo?) async throws -> Manifest {
+    guard let listed else { throw FormatError.missing(object: snapshot.manifest.key) }
+    let cached = cachedManifest(of: snapshot).flatMap { hex(MD5.hash($0)) == listed.etag ? $0 : nil }
+    return try decode(try await stored(snapshot.manifest, unless: cached), of: snapshot)
+  }
+
+  private func cachedManifest(of snapshot: Snapshot) -> [UInt8]? {
+    cache?.get(snapshot.manifest.sha256).flatMap { hex(SHA256.hash($0)) == snapshot.manifest.sha256 ? $0 : nil }
+  }
+
+  private func stored(
+    _ reference: Snapshot.ManifestReference, unless cached: [UInt8]?
+  ) async throws -> [UInt8] {
+    if let cached { return cached }
     let bytes: [UInt8]
-    if let cached = cache?.get(reference.sha256), hex(SHA256.hash(cached)) == reference.sha256 {
-      bytes = cached
-    } else {
-      do {
-        bytes = try await store.get(reference.key, limit: min(reference.size, Manifest.largestObject))
-      } catch StoreError.missing {
-        throw FormatError.missing(object: reference.key)
-      } catch StoreError.tooLarge {
-        throw FormatError.digestMismatch(object: reference.key)
-      }
-      guard hex(SHA256.hash(bytes)) == reference.sha256 else {
-        throw FormatError.digestMismatch(object: reference.key)
-      }
-      cache?.put(reference.sha256, bytes)
+    do {
+      bytes = try await store.get(reference.key, limit: min(reference.size, Manifest.largestObject))
+    } catch StoreError.missing {
+      throw FormatError.missing(object: reference.key)
+    } catch StoreError.tooLarge {
+      throw FormatError.digestMismatch(object: reference.key)
     }
-    let manifest = try Manifest.decode(bytes, object: reference.key)
+    guard hex(SHA256.hash(bytes)) == reference.sha256 else {
+      throw FormatError.digestMismatch(object: reference.key)
+    }
+    cache?.put(reference.sha256, bytes)
+    return bytes
+  }
+
+  private func decode(_ bytes: [UInt8], of snapshot: Snapshot) throws(FormatError) -> Manifest {
+    let key = snapshot.manifest.key
+    let manifest = try Manifest.decode(bytes, object: key)
     guard manifest.id == snapshot.id, manifest.run == snapshot.run, manifest.step == snapshot.step else {
-      throw FormatError.invalid(object: reference.key, detail: "it belongs to another snapshot")
+      throw .invalid(object: key, detail: "it belongs to another snapshot")
     }
     return manifest
   }
 
-  /// The manifests of many snapshots, a few at a time, each with the error that kept it from being read.
+  /// The manifests of many snapshots, a few at a time, each with the error that kept it from being read; `listed` has their objects
+  /// in a fresh listing where they must be proven to be in the store.
   public func manifests(
-    of snapshots: [Snapshot]
+    of snapshots: [Snapshot], listed: [String: ObjectInfo]? = nil
   ) async throws -> [(snapshot: Snapshot, manifest: Result<Manifest, FormatError>)] {
     try await concurrently(snapshots, limit: Self.parallelFetches) { snapshot in
       do {
-        return (snapshot, .success(try await self.manifest(of: snapshot)))
+        let key = snapshot.manifest.key
+        let manifest =
+          if let listed { try await self.manifest(of: snapshot, listed: listed[key]) } else {
+            try await self.manifest(of: snapshot)
+          }
+        return (snapshot, .success(manifest))
       } catch let error as FormatError {
         return (snapshot, .failure(error))
       }

@@ -40,8 +40,7 @@ enum CheckCommand: Command {
     let step = inspection.step.map { "step \($0)" } ?? "no step"
     let verdict =
       inspection.isComplete
-      ? findings.isResumable ? "complete, training can go on from it" : "complete"
-      : "NOT complete: \(inspection.defects.count) found"
+      ? findings.isResumable ? "complete, training can go on from it" : "complete" : "NOT complete"
     environment.console.result(
       "\(path): \(inspection.layout), \(step), \(Quantity.format(bytes: tree.totalBytes)) in \(tree.files.count) files, \(verdict)"
     )

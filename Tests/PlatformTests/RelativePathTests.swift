@@ -1,4 +1,4 @@
-import Checkpoints
+import Platform
 import Testing
 
 @Suite("Relative paths") struct RelativePathTests {

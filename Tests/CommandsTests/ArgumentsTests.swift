@@ -1,0 +1,54 @@
+import Testing
+
+@testable import Commands
+
+private let spec = CommandSpec(
+  name: "sample", summary: "A command for tests.", operands: "PATH", operandCount: 1...2,
+  options: [
+    OptionSpec("keep-last", "N", "A number."), OptionSpec("tag", "LABEL", repeats: true, "Labels."),
+    OptionSpec("force", "A flag."),
+  ])
+
+@Test func anOptionTakesItsValueFromTheNextWordOrBehindAnEqualsSign() throws {
+  let spaced = try Arguments(["--keep-last", "3", "path"], for: spec)
+  let joined = try Arguments(["path", "--keep-last=3"], for: spec)
+  #expect(try spaced.integer("keep-last") == 3)
+  #expect(try joined.integer("keep-last") == 3)
+  #expect(spaced.operands == ["path"] && joined.operands == ["path"])
+}
+
+@Test func twoDashesEndTheOptions() throws {
+  #expect(try Arguments(["--", "--force"], for: spec).operands == ["--force"])
+}
+
+@Test func onlyRepeatableOptionsMayBeGivenTwice() throws {
+  #expect(try Arguments(["--tag", "a", "--tag=b", "p"], for: spec).strings("tag") == ["a", "b"])
+  #expect(throws: UsageError.self) {
+    try Arguments(["--keep-last", "1", "--keep-last", "2", "p"], for: spec)
+  }
+}
+
+@Test(arguments: [
+  (["--keep-lst", "3", "p"], "did you mean --keep-last?"), (["--force=yes", "p"], "takes no value"),
+  (["p", "--keep-last"], "needs a value"), ([], "needs PATH"), (["a", "b", "c"], "takes PATH"),
+  (["-x", "p"], "has no option -x"),
+])
+func aWrongLineIsNamed(_ words: [String], _ expected: String) {
+  let error = #expect(throws: UsageError.self) { try Arguments(words, for: spec) }
+  #expect(error?.message.contains(expected) == true)
+}
+
+@Test func numbersHaveALeastValue() throws {
+  let arguments = try Arguments(["--keep-last", "0", "p"], for: spec)
+  #expect(throws: UsageError.self) { try arguments.integer("keep-last", atLeast: 1) }
+}
+
+@Test func everyCommandHasHelpThatNamesItsOptionsAndFitsATerminal() {
+  for spec in CommandLine.specs {
+    let help = Help.text(for: spec)
+    for option in spec.allOptions {
+      #expect(help.contains("--\(option.name)"), "\(spec.name) \(option.name)")
+    }
+    #expect(!spec.examples.isEmpty, "\(spec.name) has no example")
+  }
+}

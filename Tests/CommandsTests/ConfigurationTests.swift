@@ -1,0 +1,86 @@
+import Engine
+import FoundationEssentials
+import Testing
+
+@testable import Commands
+
+/// A configuration file for one test.
+private func load(_ text: String) throws -> Configuration {
+  let path = FileManager.default.temporaryDirectory.path() + "/ckbackup-\(UUID().uuidString).toml"
+  try Data(text.utf8).write(to: URL(filePath: path))
+  defer { try? FileManager.default.removeItem(atPath: path) }
+  var configuration = Configuration()
+  try ConfigurationFile.load(named: path, environment: [:], into: &configuration)
+  return configuration
+}
+
+private func message(_ text: String) -> (line: Int, message: String)? {
+  do {
+    _ = try load(text)
+    return nil
+  } catch ConfigurationError.invalid(_, let line, let message) {
+    return (line, message)
+  } catch {
+    return (-1, "\(error)")
+  }
+}
+
+private let example =
+  #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/config.example.toml"
+
+@Test func theExampleNamesEveryKeyAndItsValuesAreTheDefaults() throws {
+  let text = try String(contentsOfFile: example, encoding: .utf8)
+  #expect(message(text) == nil)
+  let configuration = try load(text)
+  #expect("\(configuration)" == "\(Configuration())")
+  for key in ConfigurationKey.all {
+    let name = key.name.split(separator: ".").last.map(String.init) ?? key.name
+    #expect(text.contains("\(name) = "), "\(key.name) is not explained")
+  }
+}
+
+@Test func whatTheExampleOnlyShowsIsValidToo() throws {
+  let lines = try String(contentsOfFile: example, encoding: .utf8).split(separator: "\n")
+  let uncommented = lines.map { line in
+    let body = line.hasPrefix("# ") ? line.dropFirst(2) : line
+    return (body.contains(" = ") && !body.contains(": ")) || body == "[prune]" ? String(body) : ""
+  }
+  let configuration = try load(uncommented.joined(separator: "\n"))
+  #expect(configuration.policy.last == 3 && configuration.policy.tags == ["paper", "release"])
+  #expect(configuration.best == Ranking(metric: "eval_accuracy", direction: .max))
+}
+
+@Test func anUnknownKeyIsNamedWithItsLineAndTheNearestKey() throws {
+  let error = try #require(message("region = \"x\"\n\nconections = 4\n"))
+  #expect(error.line == 3 && error.message.contains("did you mean connections?"))
+}
+
+@Test(arguments: [
+  ("connections = \"many\"", "connections takes a whole number from 1 to 256"),
+  ("connections = 0", "from 1 to 256"),
+  ("memory = \"1MiB\"", "at least 192 MiB"), ("verify_tls = 1", "true or false"),
+  ("addressing = \"best\"", "virtual"),
+  ("[prune]\nkeep_last = 0", "at least 1"), ("[prune]\nkeep_tags = [\"a b\"]", "labels"), ("region = ", ""),
+])
+func aWrongValueIsNamedWithWhatTheKeyTakes(_ text: String, _ expected: String) throws {
+  let error = try #require(message(text))
+  #expect(error.line >= 1 && error.message.contains(expected))
+}
+
+@Test func theEnvironmentBeatsTheFileAndFlagsBeatBoth() throws {
+  var configuration = try load("repository = \"file\"\nregion = \"file\"\nendpoint = \"http://file\"")
+  try configuration.adopt(environment: [
+    "CKBACKUP_REPO": "variable", "AWS_REGION": "variable", "CKBACKUP_ENDPOINT": "",
+  ])
+  try configuration.adopt(flags: Arguments(["--repo", "flag"], for: ListCommand.spec))
+  #expect(configuration.repository == "flag")
+  #expect(configuration.region == "variable")
+  #expect(configuration.endpoint == "http://file")
+}
+
+@Test func aFileThatIsNamedMustBeThere() {
+  var configuration = Configuration()
+  #expect(throws: ConfigurationError.self) {
+    try ConfigurationFile.load(named: "/nowhere/ckbackup.toml", environment: [:], into: &configuration)
+  }
+}
