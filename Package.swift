@@ -30,7 +30,7 @@ let package = Package(
     layer("Platform", on: ["CPlatform"]),
     layer("Digests", on: ["Platform", "CDigests", "COpenSSL"]),
     layer("HTTP", on: ["Platform", "CCurl"]),
-    layer("ObjectStore", on: ["Platform", "Digests", "HTTP", "CExpat", "COpenSSL"]),
+    layer("ObjectStore", on: ["Platform", "Digests", "HTTP", "CExpat"]),
     layer("Checkpoints", on: ["Platform"]),
     layer(
       "Repository", on: ["Platform", "Digests", "ObjectStore", "CZlib"],

@@ -52,7 +52,7 @@ private struct Scan {
 
   mutating func run() throws(SystemError) -> Tree {
     let attributes = Tree.Attributes(try root.status())
-    let names = try list(root)
+    let names = try root.names()
     for name in names { look(at: name, in: root, below: nil) }
     while let path = waiting.popLast() { enter(path) }
     entries.sort { $0.path < $1.path }
@@ -67,7 +67,7 @@ private struct Scan {
       let directory = try open(path)
       recent = (path, directory)
       let attributes = Tree.Attributes(try directory.status())
-      let names = try list(directory)
+      let names = try directory.names()
       entries.append(.init(path: path, kind: .directory(isEmpty: names.isEmpty), attributes: attributes))
       for name in names { look(at: name, in: directory, below: path) }
     } catch { skip(path.bytes, error) }
@@ -108,33 +108,6 @@ private struct Scan {
 
   private mutating func skip(_ path: [UInt8], _ error: SystemError) {
     skipped.append(SkippedEntry(path: path, reason: error.isMissing ? .vanished : .unreadable(error.reason)))
-  }
-}
-
-/// The names in a directory, without `.` and `..`, in no order.
-private func list(_ directory: OpenDirectory) throws(SystemError) -> [[UInt8]] {
-  // The stream takes over the descriptor it is given, so it gets one of its own, with a position of its own.
-  let copy = ck_openat(directory.descriptor, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
-  guard copy >= 0 else { throw .last("open", directory.path) }
-  guard let stream = fdopendir(copy) else {
-    let error = SystemError.last("open", directory.path)
-    close(copy)
-    throw error
-  }
-  defer { closedir(stream) }
-  var names: [[UInt8]] = []
-  let nameOffset = MemoryLayout<dirent>.offset(of: \.d_name) ?? 19
-  while true {
-    errno = 0
-    guard let entry = readdir(stream) else {
-      guard errno == 0 else { throw .last("read", directory.path) }
-      return names
-    }
-    // The name is read in place: the entry may be shorter than the structure that describes it.
-    let pointer = (UnsafeRawPointer(entry) + nameOffset).assumingMemoryBound(to: UInt8.self)
-    let length = strlen(UnsafeRawPointer(pointer).assumingMemoryBound(to: CChar.self))
-    let name = [UInt8](UnsafeBufferPointer(start: pointer, count: length))
-    if name != [UInt8(ascii: ".")], name != [UInt8(ascii: "."), UInt8(ascii: ".")] { names.append(name) }
   }
 }
 

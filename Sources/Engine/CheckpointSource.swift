@@ -65,7 +65,9 @@ struct CheckpointSource: Sendable {
         if status.isSparse {
           let found = file.holes()
           holes[path] = found
-          borders.fixed += found.filter { $0.count >= Self.leastCutHole }.flatMap { [$0.lowerBound, $0.upperBound] }
+          borders.fixed += found.filter { $0.count >= Self.leastCutHole }.flatMap {
+            [$0.lowerBound, $0.upperBound]
+          }
         }
         cuts = CutPlan.cut(size: status.size, borders: borders, chunkSize: chunkSize)
       }
@@ -80,9 +82,12 @@ struct CheckpointSource: Sendable {
     self.files = files
     self.holes = holes
     self.facts = facts
+    let names = Set(given.map(\.name))
     self.attachments =
       given
-      + facts.files.map { file in .init(name: file.name, role: Self.role(of: file.name), read: file.bytes) }
+      + facts.files.filter { !names.contains($0.name) }.map { file in
+        .init(name: file.name, role: Self.role(of: file.name), read: file.bytes)
+      }
     self.parameters = try Self.values(given, .hyperparameters)
     self.results = try Self.values(given, .evaluation)
     self.warnings = warnings

@@ -55,7 +55,8 @@ extension Repository {
 
   /// Every object below a prefix, by key.
   func listed(_ prefix: String) async throws -> [String: ObjectInfo] {
-    Dictionary(try await store.list(prefix).objects.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    Dictionary(
+      try await store.list(prefix).objects.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
   }
 }
 

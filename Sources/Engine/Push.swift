@@ -163,7 +163,8 @@ public struct Push: Sendable {
     guard try await store.head(snapshot.record + "record.json") != nil else { return false }
     let present: Manifest
     do {
-      present = try await repository.manifest(of: snapshot, listed: try await store.head(snapshot.manifest.key))
+      present = try await repository.manifest(
+        of: snapshot, listed: try await store.head(snapshot.manifest.key))
     } catch is FormatError {
       return false
     }

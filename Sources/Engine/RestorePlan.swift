@@ -1,3 +1,4 @@
+import Checkpoints
 import Digests
 import Platform
 import Repository
@@ -57,15 +58,33 @@ struct RestorePlan: Sendable {
     return needs
   }
 
-  /// Removes from the directory that is built what cannot be part of this restore: files of another size, and anything where a
-  /// file should be.
+  /// Makes the directory that is built one that this restore can go on from: what is no part of it goes (files of another selection
+  /// or size, links, which are made last), and the rest becomes writable.
   func prepareDirectory(_ manifest: Manifest, below root: OpenDirectory) throws {
-    for index in files {
-      let file = manifest.files[index]
-      guard let status = try? root.status(of: file.path) else { continue }
-      if !status.isFile || status.size != file.size { try root.remove(file.path) }
+    let tree = try Tree.scan(root.path)
+    let sizes = Dictionary(
+      uniqueKeysWithValues: files.map { (manifest.files[$0].path, manifest.files[$0].size) })
+    let wanted = directories(of: manifest)
+    for entry in tree.skipped { try root.removeTree(RelativePath(entry.path)) }
+    for entry in tree.entries where (try? root.status(of: entry.path)) != nil {
+      switch entry.kind {
+      case .directory where wanted.contains(entry.path): try root.setPermissions(entry.path, 0o700)
+      case .file(let status) where sizes[entry.path] == status.size:
+        try root.setPermissions(entry.path, 0o600)
+      default: try root.removeTree(entry.path)
+      }
     }
-    for link in links where (try? root.status(of: link.path)) != nil { try root.remove(link.path) }
+  }
+
+  /// The directories that this restore makes.
+  private func directories(of manifest: Manifest) -> Set<RelativePath> {
+    if isWhole { return Set(manifest.directories.map(\.path)) }
+    var parents = Set<RelativePath>()
+    for path in files.map({ manifest.files[$0].path }) + links.map(\.path) {
+      var parent = path.parent
+      while let directory = parent, parents.insert(directory).inserted { parent = directory.parent }
+    }
+    return parents
   }
 
   /// The chunks that may be in the directory already, with their places.
@@ -98,17 +117,9 @@ struct RestorePlan: Sendable {
       try root.makeLink(link.path, target: link.target)
       try root.setModified(link.path, link.modified)
     }
-    var wanted: Set<RelativePath>?
-    if !isWhole {
-      var parents = Set<RelativePath>()
-      for path in files.map({ manifest.files[$0].path }) + links.map(\.path) {
-        var parent = path.parent
-        while let directory = parent, parents.insert(directory).inserted { parent = directory.parent }
-      }
-      wanted = parents
-    }
+    let wanted = directories(of: manifest)
     for entry in manifest.directories.sorted(by: { $1.path < $0.path })
-    where wanted?.contains(entry.path) ?? true {
+    where wanted.contains(entry.path) {
       let directory = try root.makeDirectory(entry.path)
       try directory.sync()
       try directory.setAttributes(
@@ -116,7 +127,7 @@ struct RestorePlan: Sendable {
     }
     // Making a directory below another moves the outer one's time, and innermost first they are all made before the outermost gets
     // its own; siblings made later still touch their parent, so times are set once more from the outside in.
-    for entry in manifest.directories where wanted?.contains(entry.path) ?? true {
+    for entry in manifest.directories where wanted.contains(entry.path) {
       try root.setModified(entry.path, entry.attributes.modified)
     }
     if let attributes = manifest.root {

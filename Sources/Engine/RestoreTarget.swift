@@ -52,6 +52,7 @@ final class RestoreTarget: Sendable {
   /// Gives the finished directory its name, in one step; what stood there before is removed afterwards.
   func publish() throws {
     let source = single.map { "\(partialPath)/\(String(decoding: $0.bytes, as: UTF8.self))" } ?? partialPath
+    let parent = try OpenDirectory(Self.split(path).parent)
     try root.sync()
     if rename(source, path) != 0 {
       guard overwrite, errno == ENOTEMPTY || errno == EEXIST || errno == EISDIR || errno == ENOTDIR else {
@@ -59,10 +60,11 @@ final class RestoreTarget: Sendable {
         throw SystemError.last("rename", path)
       }
       guard ck_rename_exchange(source, path) == 0 else { throw SystemError.last("exchange", path) }
-      try Self.removeTree(source)
+      try parent.sync()
+      try? parent.removeTree(RelativePath(Self.split(partialPath).name))
     }
     if single != nil { rmdir(partialPath) }
-    try OpenDirectory(Self.split(path).parent).sync()
+    try parent.sync()
   }
 
   /// Gives up the place where nothing was built in it yet.
@@ -83,11 +85,8 @@ final class RestoreTarget: Sendable {
   private static func isOccupied(_ path: String) -> Bool {
     var status = stat()
     guard lstat(path, &status) == 0 else { return false }
-    guard status.st_mode & S_IFMT == S_IFDIR, let directory = opendir(path) else { return true }
-    defer { closedir(directory) }
-    var entries = 0
-    while readdir(directory) != nil { entries += 1 }
-    return entries > 2
+    guard status.st_mode & S_IFMT == S_IFDIR, let directory = try? OpenDirectory(path) else { return true }
+    return (try? directory.names().isEmpty) != true
   }
 
   private static func makeDirectories(_ path: String) throws {
@@ -95,25 +94,5 @@ final class RestoreTarget: Sendable {
     guard errno == ENOENT else { throw SystemError.last("mkdir", path) }
     try makeDirectories(split(path).parent)
     if mkdir(path, 0o777) != 0, errno != EEXIST { throw SystemError.last("mkdir", path) }
-  }
-
-  private static func removeTree(_ path: String) throws {
-    var status = stat()
-    guard lstat(path, &status) == 0 else { return }
-    if status.st_mode & S_IFMT == S_IFDIR {
-      guard let directory = opendir(path) else { throw SystemError.last("opendir", path) }
-      var names: [String] = []
-      while let entry = readdir(directory) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name != ".", name != ".." { names.append(name) }
-      }
-      closedir(directory)
-      for name in names { try removeTree("\(path)/\(name)") }
-      guard rmdir(path) == 0 else { throw SystemError.last("rmdir", path) }
-    } else {
-      guard unlink(path) == 0 else { throw SystemError.last("unlink", path) }
-    }
   }
 }

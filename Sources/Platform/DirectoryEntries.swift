@@ -49,4 +49,39 @@ extension OpenDirectory {
       throw .last("rmdir", display(relative))
     }
   }
+
+  /// Removes an entry and, where it is a directory, everything below it, whatever the modes are. Links are removed, not followed.
+  /// Throws `SystemError`.
+  public func removeTree(_ relative: RelativePath) throws(SystemError) {
+    guard try status(of: relative).isDirectory else { return try remove(relative) }
+    var waiting = [relative]
+    while let path = waiting.last {
+      try setPermissions(path, 0o700)
+      var isEmpty = true
+      for name in try directory(path).names() {
+        guard let child = try? path.appending(name) else {
+          throw SystemError(operation: "unlink", path: display(path), code: ENAMETOOLONG)
+        }
+        if try status(of: child).isDirectory {
+          waiting.append(child)
+          isEmpty = false
+        } else {
+          try remove(child)
+        }
+      }
+      if isEmpty {
+        try removeDirectory(path)
+        waiting.removeLast()
+      }
+    }
+  }
+
+  /// Sets the permission bits of an entry; a link is not followed. Throws `SystemError`.
+  public func setPermissions(_ relative: RelativePath, _ permissions: UInt32) throws(SystemError) {
+    let holder = try holder(of: relative)
+    let name = cName(relative.components.last ?? [])
+    guard fchmodat(holder.descriptor, name, permissions, AT_SYMLINK_NOFOLLOW) == 0 else {
+      throw .last("chmod", display(relative))
+    }
+  }
 }

@@ -114,22 +114,20 @@ public final class PackWriter {
     if pack.part.count > 0 { pack.sealed.append(pack.part) }
     open = pack
     let (key, size, fileClass, store) = (pack.key, pack.size, fileClass, store)
-    let completion: @Sendable () async throws -> String?
-    if upload == nil, pack.sealed.count == 1 {
-      let payload = pack.sealed[0]
-      completion = { try await store.put(key, payload) }
-    } else {
-      try await send(pack.sealed)
-      let upload = self.upload
-      completion = { try await upload?.complete() }
-    }
+    let single = upload == nil && pack.sealed.count == 1 ? pack.sealed[0] : nil
+    if single == nil { try await send(pack.sealed) }
+    let (upload, earlier) = (upload, previous)
     open = nil
-    upload = nil
-    let earlier = previous
+    self.upload = nil
     let task = Task {
-      _ = try await earlier?.value
-      let etag = try await completion()
-      return Manifest.PackReference(key: key, size: size, etag: etag, fileClass: fileClass)
+      do {
+        _ = try await earlier?.value
+        let etag = if let single { try await store.put(key, single) } else { try await upload?.complete() }
+        return Manifest.PackReference(key: key, size: size, etag: etag, fileClass: fileClass)
+      } catch {
+        await upload?.abandon()
+        throw error
+      }
     }
     previous = task
     finished.append(task)

@@ -115,7 +115,9 @@ public struct Repository: Sendable {
   }
 
   private func cachedManifest(of snapshot: Snapshot) -> [UInt8]? {
-    cache?.get(snapshot.manifest.sha256).flatMap { hex(SHA256.hash($0)) == snapshot.manifest.sha256 ? $0 : nil }
+    cache?.get(snapshot.manifest.sha256).flatMap {
+      hex(SHA256.hash($0)) == snapshot.manifest.sha256 ? $0 : nil
+    }
   }
 
   private func stored(

@@ -1,0 +1,114 @@
+import Glibc
+import ObjectStore
+import Platform
+import Repository
+import Testing
+
+@testable import Engine
+
+@Suite("Damage") struct DamageTests {
+  private func pushed() async throws -> (World, Scratch, Snapshot) {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    return (world, scratch, try await world.push("\(scratch.path)/checkpoint-1").snapshot)
+  }
+
+  @Test("a flipped byte is found by a deep verify, never given out, and healed by the next push")
+  func flipped() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let pack = try #require(try await world.keys("packs/training/").first)
+    try await world.damage(pack, at: 1000)
+    let report = try await world.verify(.deep)
+    #expect(report.damages.map(\.object) == [pack])
+    #expect(report.damages.first?.snapshots == [snapshot.label])
+    #expect(report.damages.first?.files == ["events.out.tfevents.1"])
+    await #expect(throws: EngineError.self) { try await world.restore(snapshot, to: "\(scratch.path)/out") }
+    #expect(access("\(scratch.path)/out", F_OK) != 0)
+
+    let healed = try await world.push("\(scratch.path)/checkpoint-1")
+    #expect(!healed.wasPresent && healed.addedBytes > 0)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    try await world.restore(healed.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test("what the damage does not touch can still be restored")
+  func partial() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let pack = try #require(try await world.keys("packs/training/").first)
+    try await world.memory.delete([pack])
+    try await world.restore(
+      snapshot, to: "\(scratch.path)/weights", options: .init(selection: Selection(part: .weights)))
+    #expect(access("\(scratch.path)/weights/copy/of/weights.raw", F_OK) == 0)
+    #expect(access("\(scratch.path)/weights/events.out.tfevents.1", F_OK) != 0)
+  }
+
+  @Test(
+    "lost, shortened and replaced packs are found from listings alone",
+    arguments: ["lost", "short", "replaced"])
+  func listings(_ kind: String) async throws {
+    let (world, _, snapshot) = try await pushed()
+    let pack = try #require(try await world.keys("packs/weights/").first)
+    let bytes = try await world.memory.get(pack, limit: 1 << 30)
+    switch kind {
+    case "lost": try await world.memory.delete([pack])
+    case "short": try await world.memory.put(pack, Payload(Array(bytes.dropLast())))
+    default: try await world.memory.put(pack, Payload(noise(bytes.count, seed: 9)))
+    }
+    let report = try await world.verify(.quick)
+    #expect(report.damages.map(\.object) == [pack])
+    #expect(report.damages.first?.snapshots == [snapshot.label])
+  }
+
+  @Test("a damaged table is found although every chunk is right")
+  func table() async throws {
+    let (world, _, _) = try await pushed()
+    let pack = try #require(try await world.keys("packs/weights/").first)
+    let size = try #require(try await world.memory.head(pack)).size
+    try await world.damage(pack, at: size - 60)
+    #expect(try await world.verify(.deep).damages.map(\.object) == [pack])
+  }
+
+  @Test("a budget reads what was read longest ago first, and all of it in turn")
+  func budget() async throws {
+    let (world, _, _) = try await pushed()
+    let packs = try await world.keys("packs/").count
+    #expect(packs > 2)
+    var rounds = 1
+    while try await world.verify(.budget(1)).coveredSince == nil {
+      world.clock.advance(60)
+      rounds += 1
+      try #require(rounds <= packs)
+    }
+    #expect(rounds == packs)
+  }
+
+  @Test("a transient flip on the way is read again and does no harm")
+  func transit() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let faulty = FaultyStore(world.memory) { operation, _, call in
+      operation == .read && call == 2 ? .flip(at: 5) : nil
+    }
+    let restore = Restore(
+      try await world.repository(in: faulty), resources: world.resources, progress: Progress())
+    _ = try await restore.run(snapshot, to: "\(scratch.path)/out", options: .init())
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test("records that are damaged or missing are found")
+  func records() async throws {
+    let (world, _, snapshot) = try await pushed()
+    try await world.memory.delete([snapshot.record + "MD5SUMS"])
+    #expect(try await world.verify(.quick).damages.map(\.object) == [snapshot.record + "MD5SUMS"])
+  }
+
+  @Test("a marker that cannot be read stops every deletion")
+  func marker() async throws {
+    let (world, _, snapshot) = try await pushed()
+    try await world.memory.put(snapshot.key, Payload(Array("{".utf8)))
+    world.clock.advance(1_000_000)
+    await #expect(throws: EngineError.self) { try await world.prune(RetentionPolicy(last: 1)) }
+    #expect(try await world.keys("deletions/").isEmpty)
+    #expect(try await !world.keys("packs/").isEmpty)
+  }
+}

@@ -1,0 +1,171 @@
+import ObjectStore
+import Platform
+import Repository
+import Testing
+
+@testable import Engine
+
+@Suite("Prune") struct PruneTests {
+  /// Three checkpoints that share most of their bytes.
+  private func three() async throws -> (World, Scratch) {
+    let (world, scratch) = (try await World(), try Scratch())
+    for step in 1...3 {
+      try makeCheckpoint(scratch, "\(step)", change: UInt64(step))
+      try await world.push("\(scratch.path)/\(step)", step: step)
+    }
+    return (world, scratch)
+  }
+
+  @Test("snapshots go at once, bytes after the grace period, and what is shared stays")
+  func phases() async throws {
+    let (world, scratch) = try await three()
+    let before = try await world.keys("packs/").count
+    let first = try await world.prune(RetentionPolicy(last: 1))
+    #expect(first.forgotten.map(\.step) == [1, 2] && first.condemnedBytes > 0 && first.deletedObjects == 0)
+    #expect(try await world.keys("packs/").count == before)
+    let early = try await world.prune(RetentionPolicy(last: 1))
+    #expect(early.deletedObjects == 0 && early.waiting == first.condemnedObjects)
+
+    world.clock.advance(86_401)
+    let second = try await world.prune(RetentionPolicy(last: 1))
+    #expect(second.deletedObjects == first.condemnedObjects && second.deletedBytes == first.condemnedBytes)
+    #expect(try await world.keys("deletions/").isEmpty)
+    let left = try #require(try await world.repository().snapshots().snapshots.first)
+    try await world.restore(left, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/3"))
+  }
+
+  @Test("a push between the phases never relies on what is condemned")
+  func pushBetween() async throws {
+    let (world, scratch) = try await three()
+    try await world.prune(RetentionPolicy(last: 1))
+    let again = try await world.push("\(scratch.path)/1", step: 1)
+    #expect(again.addedBytes > 0)
+    world.clock.advance(86_401)
+    try await world.prune(RetentionPolicy(last: 5))
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    try await world.restore(again.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/1"))
+  }
+
+  @Test("a prune in the middle of a push, at whatever call, costs the push nothing that it commits")
+  func pushBeside() async throws {
+    var turn = 0
+    var hasRun = true
+    while hasRun {
+      turn += 1
+      let (world, scratch) = try await three()
+      // What only step 1 needs becomes unused while a push of the same content is under way.
+      let racing = RacingStore(world.memory, at: turn) {
+        _ = try? await world.prune(RetentionPolicy(last: 1))
+      }
+      let pushed = try await world.push("\(scratch.path)/1", step: 9, in: racing)
+      for _ in 0..<2 {
+        world.clock.advance(86_401)
+        try await world.prune(RetentionPolicy(last: 5))
+      }
+      #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
+      try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
+      #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/1"), "turn \(turn)")
+      hasRun = await racing.hasRun
+    }
+    #expect(turn > 10)
+  }
+
+  @Test("remains of a push that died go when they are older than the grace period, not before")
+  func remains() async throws {
+    let (world, scratch) = try await three()
+    let pack = "packs/weights/00/00000000000000000000000000000000"
+    try await world.memory.put(pack, Payload(noise(100, seed: 1)))
+    _ = try await world.memory.beginMultipart("packs/weights/11/11111111111111111111111111111111")
+    let keep = RetentionPolicy(last: 9)
+    #expect(try await world.prune(keep).condemnedObjects == 0)
+    #expect(try await world.memory.listUploads("").count == 1)
+    world.clock.advance(86_401)
+    let later = try await world.prune(keep)
+    #expect(later.condemnedObjects == 1 && later.abortedUploads == 1)
+    world.clock.advance(86_401)
+    #expect(try await world.prune(keep).deletedObjects == 1)
+    #expect(try await world.memory.head(pack) == nil)
+    _ = scratch
+  }
+
+  @Test("a plan changes nothing and foretells the prune")
+  func plan() async throws {
+    let (world, scratch) = try await three()
+    let before = try await world.keys("")
+    let prune = Prune(
+      try await world.repository(), policy: RetentionPolicy(last: 2), run: nil, grace: World.grace)
+    let plan = try await prune.plan()
+    #expect(try await world.keys("") == before)
+    let report = try await prune.run()
+    #expect(plan.decisions == report.decisions && plan.condemnedBytes == report.condemnedBytes)
+    _ = scratch
+  }
+
+  @Test("a deletion record that names anything but packs, manifests and records removes nothing of it")
+  func hostileRecord() async throws {
+    let (world, scratch) = try await three()
+    let record =
+      #"{"format":1,"created":"2020-01-01T00:00:00Z","objects":["ckbackup.json","snapshots/x","../y"]}"#
+    try await world.memory.put("deletions/01ARZ3NDEKTSV4RRFFQ69G5FAV.json", Payload(Array(record.utf8)))
+    world.clock.advance(86_401)
+    try await world.prune(RetentionPolicy(last: 5))
+    #expect(try await world.memory.head("ckbackup.json") != nil)
+    _ = scratch
+  }
+}
+
+/// Runs something else before its call number `turn`.
+private actor RacingStore: ObjectStore {
+  nonisolated let name = "racing:"
+  private let base: MemoryStore
+  private let turn: Int
+  private let other: @Sendable () async -> Void
+  private var calls = 0
+  private(set) var hasRun = false
+
+  init(_ base: MemoryStore, at turn: Int, _ other: @escaping @Sendable () async -> Void) {
+    self.base = base
+    self.turn = turn
+    self.other = other
+  }
+
+  private func step() async {
+    calls += 1
+    guard calls == turn else { return }
+    hasRun = true
+    await other()
+  }
+
+  func put(_ key: String, _ payload: Payload) async throws -> String? {
+    await step()
+    return try await base.put(key, payload)
+  }
+  func get(_ key: String, limit: Int) async throws -> [UInt8] {
+    await step()
+    return try await base.get(key, limit: limit)
+  }
+  func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
+    try await base.read(key, at: offset, into: target)
+  }
+  func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
+  func list(_ prefix: String) async throws -> Listing {
+    await step()
+    return try await base.list(prefix)
+  }
+  func delete(_ keys: [String]) async throws { try await base.delete(keys) }
+  func beginMultipart(_ key: String) async throws -> MultipartUpload { try await base.beginMultipart(key) }
+  func uploadPart(
+    _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
+  ) async throws -> PartReceipt {
+    await step()
+    return try await base.uploadPart(upload, number: number, offset: offset, payload, md5: md5)
+  }
+  func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
+    await step()
+    return try await base.complete(upload, parts)
+  }
+  func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
+  func listUploads(_ prefix: String) async throws -> [PendingUpload] { try await base.listUploads(prefix) }
+}

@@ -1,0 +1,87 @@
+import Glibc
+import ObjectStore
+import Platform
+import Repository
+import Testing
+
+@testable import Engine
+
+@Suite("Restore") struct RestoreTests {
+  private func pushed() async throws -> (World, Scratch, Snapshot) {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    return (world, scratch, try await world.push("\(scratch.path)/checkpoint-1").snapshot)
+  }
+
+  @Test("what an interrupted restore of more files left is not part of a restore of fewer")
+  func otherSelection() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let failing = FaultyStore(world.memory) { operation, _, call in
+      operation == .read && call > 4 ? .before(.unreachable(endpoint: "test", reason: "gone")) : nil
+    }
+    let broken = Restore(
+      try await world.repository(in: failing), resources: world.resources, progress: Progress())
+    await #expect(throws: StoreError.self) {
+      _ = try await broken.run(snapshot, to: "\(scratch.path)/out", options: .init())
+    }
+    try await world.restore(
+      snapshot, to: "\(scratch.path)/out", options: .init(selection: Selection(include: ["small"])))
+    #expect(
+      try Picture("\(scratch.path)/out").entries.map(\.path.display) == ["small", "small/a", "small/b"])
+  }
+
+  @Test("an interrupted restore goes on with what it had written")
+  func resume() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let failing = FaultyStore(world.memory) { operation, _, call in
+      operation == .read && call > 3 ? .before(.unreachable(endpoint: "test", reason: "gone")) : nil
+    }
+    let broken = Restore(
+      try await world.repository(in: failing), resources: world.resources, progress: Progress())
+    await #expect(throws: StoreError.self) {
+      _ = try await broken.run(snapshot, to: "\(scratch.path)/out", options: .init())
+    }
+    #expect(access("\(scratch.path)/out", F_OK) != 0)
+    let report = try await world.restore(snapshot, to: "\(scratch.path)/out")
+    #expect(report.resumedBytes > 0 && report.fetchedBytes < snapshot.bytes)
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test("a target that holds something is replaced only when asked, in one step, whatever it holds")
+  func overwrite() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    try scratch.write("out/precious/file", [1])
+    var odd =
+      Array("\(scratch.path)/out/name-".utf8).map(CChar.init(bitPattern:)) + [CChar(bitPattern: 0xff), 0]
+    mkdir(&odd, 0o700)
+    await #expect(throws: EngineError.self) { try await world.restore(snapshot, to: "\(scratch.path)/out") }
+    #expect(access("\(scratch.path)/out/precious/file", F_OK) == 0)
+    try await world.restore(snapshot, to: "\(scratch.path)/out", options: .init(overwrite: true))
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+    let names = try Picture(scratch.path).entries.map(\.path.display)
+    #expect(!names.contains { $0.hasPrefix(".") }, "nothing hidden is left")
+  }
+
+  @Test("a seed spares the fetching of what it has")
+  func seed() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    try makeCheckpoint(scratch, "older", change: 5)
+    let report = try await world.restore(
+      snapshot, to: "\(scratch.path)/out", options: .init(seed: "\(scratch.path)/older"))
+    #expect(report.seededBytes > 900_000 && report.fetchedBytes < 300_000)
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test(
+    "globs match paths, their directories, and names where they hold no slash",
+    arguments: [
+      ("*.raw", ["copy/of/weights.raw", "more.raw", "weights.raw"]), ("copy", ["copy/of/weights.raw"]),
+      ("copy/*", ["copy/of/weights.raw"]), ("small/?", ["small/a", "small/b"]), ("/small", []), ("w*/x", []),
+    ])
+  func globs(_ glob: String, _ expected: [String]) throws {
+    let selection = Selection(include: [glob])
+    let paths = ["copy/of/weights.raw", "empty", "more.raw", "small/a", "small/b", "weights.raw"]
+    let chosen = try paths.filter { selection.contains(try RelativePath($0), fileClass: .weights) }
+    #expect(chosen == expected)
+  }
+}

@@ -1,0 +1,170 @@
+import FoundationEssentials
+import Glibc
+import ObjectStore
+import Platform
+import Repository
+import Synchronization
+
+@testable import Checkpoints
+@testable import Engine
+
+/// A directory of its own for one test, removed with it.
+final class Scratch: Sendable {
+  let path: String
+
+  init() throws {
+    var template = Array("/tmp/ckbackup-engine-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp") }
+    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+
+  /// Writes a file and the directories above it.
+  func write(_ name: String, _ bytes: [UInt8]) throws {
+    let file = "\(path)/\(name)"
+    let directory = file.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    try Data(bytes).write(to: URL(filePath: file))
+  }
+}
+
+/// Bytes that repeat for the same seed.
+func noise(_ count: Int, seed: UInt64) -> [UInt8] {
+  [UInt8](unsafeUninitializedCapacity: count + 8) { buffer, filled in
+    var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
+    var place = 0
+    while place < count {
+      state ^= state << 13
+      state ^= state >> 7
+      state ^= state << 17
+      UnsafeMutableRawBufferPointer(buffer).storeBytes(of: state, toByteOffset: place, as: UInt64.self)
+      place += 8
+    }
+    filled = count
+  }
+}
+
+/// A clock that tests turn.
+final class TestClock: Sendable {
+  private let time = Mutex(Timestamp(seconds: 1_700_000_000))
+  var now: Timestamp { time.withLock { $0 } }
+  func advance(_ seconds: Int64) { time.withLock { $0 = Timestamp(seconds: $0.seconds + seconds) } }
+}
+
+/// A repository in memory with small chunks and packs, and a clock.
+struct World: Sendable {
+  let clock = TestClock()
+  let memory: MemoryStore
+  let resources = Resources(memory: 0, bufferSize: 1 << 18, threads: 2, connections: 4)
+  static let sizes = PackWriter.Sizes(pack: 400_000, part: 150_000)
+  static let grace = 86_400.0
+
+  init() async throws {
+    memory = MemoryStore(now: { [clock] in clock.now })
+    _ = try await Repository.create(in: memory, chunkSize: 1 << 16, surroundings: surroundings)
+  }
+
+  var surroundings: Surroundings {
+    var system = Surroundings.system
+    system.now = { [clock] in clock.now }
+    return system
+  }
+
+  func repository(in store: (any ObjectStore)? = nil) async throws -> Repository {
+    try await Repository.open(in: store ?? memory, cacheRoot: nil, surroundings: surroundings)
+  }
+
+  @discardableResult
+  func push(
+    _ path: String, step: Int = 1, in store: (any ObjectStore)? = nil,
+    change: (inout Push.Request) -> Void = { _ in }
+  ) async throws -> Push.Report {
+    var request = Push.Request(path: path)
+    request.run = "demo"
+    request.step = step
+    request.sizes = Self.sizes
+    change(&request)
+    let push = Push(
+      try await repository(in: store), resources: resources, progress: Progress(), grace: Self.grace)
+    return try await push.run(request)
+  }
+
+  @discardableResult
+  func restore(_ snapshot: Snapshot, to path: String, options: Restore.Options = .init()) async throws
+    -> Restore.Report
+  {
+    try await Restore(try await repository(), resources: resources, progress: Progress())
+      .run(snapshot, to: path, options: options)
+  }
+
+  func verify(_ depth: Verify.Depth) async throws -> Verify.Report {
+    try await Verify(try await repository(), resources: resources, progress: Progress()).run(depth)
+  }
+
+  @discardableResult
+  func prune(_ policy: RetentionPolicy, in store: (any ObjectStore)? = nil) async throws -> Prune.Report {
+    try await Prune(try await repository(in: store), policy: policy, run: nil, grace: Self.grace).run()
+  }
+
+  func keys(_ prefix: String) async throws -> [String] { try await memory.list(prefix).objects.map(\.key) }
+
+  /// Changes one byte of an object.
+  func damage(_ key: String, at index: Int) async throws {
+    var bytes = try await memory.get(key, limit: 1 << 30)
+    bytes[index] ^= 1
+    try await memory.put(key, Payload(bytes))
+  }
+}
+
+/// What a restore must bring back: each entry with its kind, attributes and content.
+struct Picture: Equatable {
+  struct Entry: Equatable {
+    let path: RelativePath
+    let content: [UInt8]
+    let attributes: Tree.Attributes
+    let kind: String
+  }
+  let root: Tree.Attributes?
+  let entries: [Entry]
+
+  init(_ path: String) throws {
+    let tree = try Tree.scan(path)
+    root = tree.rootAttributes
+    entries = try tree.entries.map { entry in
+      switch entry.kind {
+      case .file(let status):
+        Entry(
+          path: entry.path, content: try tree.root.open(entry.path).bytes(at: 0, count: status.size),
+          attributes: entry.attributes, kind: "file")
+      case .link(let target):
+        Entry(
+          path: entry.path, content: target,
+          attributes: .init(permissions: 0, modified: entry.attributes.modified), kind: "link")
+      case .directory: Entry(path: entry.path, content: [], attributes: entry.attributes, kind: "directory")
+      }
+    }
+  }
+}
+
+/// A checkpoint of two classes with all kinds of entries; `change` decides the end of its weights.
+func makeCheckpoint(_ scratch: Scratch, _ name: String = "checkpoint-1", change: UInt64 = 0) throws {
+  let weights = noise(300_000, seed: 1) + noise(100_000, seed: 100 + change)
+  try scratch.write("\(name)/weights.raw", weights)
+  try scratch.write("\(name)/copy/of/weights.raw", weights)
+  try scratch.write("\(name)/more.raw", noise(500_000, seed: 2))
+  try scratch.write("\(name)/events.out.tfevents.1", noise(200_000, seed: 3))
+  try scratch.write("\(name)/small/a", [1])
+  try scratch.write("\(name)/small/b", [1])
+  try scratch.write("\(name)/empty", [])
+  let root = "\(scratch.path)/\(name)"
+  mkdir("\(root)/nothing in here", 0o750)
+  symlink("../outside\n", "\(root)/link")
+  chmod("\(root)/small/a", 0o600)
+  chmod("\(root)/empty", 0o4755)
+  for (index, entry) in try Tree.scan(root).entries.reversed().enumerated() {
+    let time = timespec(tv_sec: 1_600_000_000 + index, tv_nsec: 123_456_789)
+    let path = "\(root)/" + String(decoding: entry.path.bytes, as: UTF8.self)
+    utimensat(AT_FDCWD, path, [time, time], AT_SYMLINK_NOFOLLOW)
+  }
+}
