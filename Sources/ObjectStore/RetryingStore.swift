@@ -181,7 +181,7 @@ struct JoinedObject {
   }
 
   private func isMultipartETag(_ text: String) -> Bool {
-    text.hasSuffix(suffix) && bytes(hex: text.dropLast(suffix.count))?.count == 16
+    text.hasSuffix(suffix) && bytes(hex: String(text.dropLast(suffix.count)))?.count == 16
   }
 }
 

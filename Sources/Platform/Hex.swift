@@ -10,20 +10,17 @@ public func hex(_ bytes: some Sequence<UInt8>) -> String {
 }
 
 /// The bytes that hexadecimal digits stand for, or nil where a character is no such digit or the count is odd.
-public func bytes(hex text: some StringProtocol) -> [UInt8]? {
-  var result: [UInt8] = []
-  result.reserveCapacity(text.utf8.count / 2)
-  var high: UInt8?
-  for character in text.utf8 {
-    guard let value = hexValue(character) else { return nil }
-    if let first = high {
-      result.append(first << 4 | value)
-      high = nil
-    } else {
-      high = value
+public func bytes(hex text: String) -> [UInt8]? {
+  var text = text
+  return text.withUTF8 { digits in
+    guard digits.count % 2 == 0 else { return nil }
+    var result = [UInt8](repeating: 0, count: digits.count / 2)
+    for index in result.indices {
+      guard let high = hexValue(digits[2 * index]), let low = hexValue(digits[2 * index + 1]) else { return nil }
+      result[index] = high << 4 | low
     }
+    return result
   }
-  return high == nil ? result : nil
 }
 
 private func hexDigit(_ value: UInt8) -> UInt8 {
