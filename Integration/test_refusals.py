@@ -183,3 +183,40 @@ def test_a_push_to_a_full_disk_fails_and_commits_nothing(tmp_path):
         ck("init")
         ck("push", source, "--run", "demo", expect=1)
         assert not list((disk / "repository").glob("snapshots/*/*.json"))
+
+
+@pytest.mark.parametrize("address", ["s3:/bucket/x", "s3//bucket/x", "", "ftp://host/x"])
+def test_a_mistyped_address_makes_no_directory(checkpoint, tmp_path, address):
+    ck = Ckbackup(tmp_path / "home", "unused")
+    ck("init", "--repo", address, expect=2, cwd=tmp_path)
+    assert_nothing_but(tmp_path, "home")
+
+
+def test_a_repository_is_never_a_target_nor_a_source(directory_repository, checkpoint, tmp_path):
+    ck, root = directory_repository.ck, directory_repository.objects.root
+    ck.push(checkpoint, "--run", "demo")
+    before = directory_repository.objects.keys()
+    for target in (root, root.parent, root / "below"):
+        ck.restore("demo@1000", target, "--overwrite", expect=2)
+    ck("push", root / "packs", "--run", "demo", expect=2)
+    assert directory_repository.objects.keys() == before
+
+
+def test_overwriting_takes_neither_the_working_directory_nor_a_part(directory_repository, checkpoint, tmp_path):
+    ck = directory_repository.ck
+    ck.push(checkpoint, "--run", "demo")
+    inside = tmp_path / "outer/inner"
+    inside.mkdir(parents=True)
+    ck.restore("demo@1000", "..", "--overwrite", expect=2, cwd=inside)
+    ck.restore("demo@1000", tmp_path / "outer", "--overwrite", expect=2, cwd=inside)
+    ck.restore("demo@1000", inside, "--overwrite", "--only", "weights", expect=2)
+    assert inside.exists()
+
+
+def test_removed_snapshots_are_gone_and_milestones_need_a_yes(repository, checkpoint, tmp_path):
+    ck = repository.ck
+    ck.push(checkpoint, "--run", "demo", "--milestone")
+    ck("remove", "demo@1000", expect=2)
+    ck("remove", "demo@1000", "--yes")
+    ck("show", "demo@1000", expect=4)
+    assert not repository.objects.snapshots()

@@ -4,9 +4,14 @@
 #include <cstdio>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+// The packaged header uses a literal-operator form that newer compilers deprecate.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-literal-operator"
 #include <toml++/toml.h>
+#pragma GCC diagnostic pop
 
 namespace {
 
@@ -15,6 +20,7 @@ struct leaf {
   std::string value;
   char kind;
   unsigned line;
+  size_t order;
 };
 
 void flatten(const toml::node &node, const std::string &key, std::vector<leaf> &leaves) {
@@ -28,7 +34,7 @@ void flatten(const toml::node &node, const std::string &key, std::vector<leaf> &
     for (auto &&child : *array) flatten(child, key, leaves);
     return;
   }
-  leaf found{key, "", 'o', static_cast<unsigned>(node.source().begin.line)};
+  leaf found{key, "", 'o', static_cast<unsigned>(node.source().begin.line), leaves.size()};
   if (auto text = node.as_string()) {
     found.kind = 's';
     found.value = text->get();
@@ -58,8 +64,9 @@ extern "C" ck_toml *ck_toml_parse(const char *text, size_t length, char *message
   }
   auto document = new ck_toml;
   flatten(result.table(), "", document->leaves);
-  std::stable_sort(document->leaves.begin(), document->leaves.end(),
-                   [](const leaf &a, const leaf &b) { return a.line < b.line; });
+  std::sort(document->leaves.begin(), document->leaves.end(), [](const leaf &a, const leaf &b) {
+    return std::pair(a.line, a.order) < std::pair(b.line, b.order);
+  });
   return document;
 }
 

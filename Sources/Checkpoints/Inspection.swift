@@ -22,6 +22,13 @@ public struct Inspection: Sendable {
   /// True where no defect was found.
   public var isComplete: Bool { defects.isEmpty }
 
+  /// Names of directories in it that look like checkpoints themselves: somebody named the run's directory.
+  public var innerCheckpoints: [String] {
+    tree.entries.filter { entry in
+      if case .directory = entry.kind { entry.path.parent == nil } else { false }
+    }.map(\.path.name).filter { Place("/" + $0, isFile: false).step != nil }
+  }
+
   /// Looks at a directory or file; reads headers and small JSON files only. Throws `SystemError` where `path` cannot be
   /// opened; what is wrong inside is told by `defects`.
   public init(_ path: String) throws(SystemError) { try self.init(path, layouts: knownLayouts) }

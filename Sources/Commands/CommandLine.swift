@@ -9,7 +9,7 @@ public enum CommandLine {
   static let commands: [any Command.Type] = [
     InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self,
     RestoreCommand.self,
-    PruneCommand.self, CheckCommand.self, TagCommand.self,
+    PruneCommand.self, CheckCommand.self, TagCommand.self, RemoveCommand.self,
   ]
 
   static let specs = commands.map { $0.spec }
@@ -19,7 +19,9 @@ public enum CommandLine {
     // A reader that goes away must not end the program in mid-push.
     signal(SIGPIPE, SIG_IGN)
     do {
-      return try await dispatch(words, variables).rawValue
+      let code = try await dispatch(words, variables)
+      if let failure = Console.failure { throw failure }
+      return code.rawValue
     } catch {
       let text = ErrorText(error)
       if words.contains("--json") {
@@ -39,6 +41,7 @@ public enum CommandLine {
   }
 
   private static func dispatch(_ words: [String], _ variables: [String: String]) async throws -> ExitCode {
+    let words = commandFirst(words)
     guard let name = words.first else {
       Console.write(Help.overview, to: STDERR_FILENO)
       return .wrongUse
@@ -63,6 +66,19 @@ public enum CommandLine {
       return .done
     }
     return try await run(commands[index], Environment(arguments, variables: variables))
+  }
+
+  /// The words with the command in front of the options that every command takes: `--repo R list` is `list --repo R`.
+  private static func commandFirst(_ words: [String]) -> [String] {
+    var index = 0
+    while index < words.count, words[index].hasPrefix("--") {
+      let name = words[index].dropFirst(2)
+      guard let option = CommandSpec.common.first(where: { name == $0.name || name.hasPrefix($0.name + "=") })
+      else { return words }
+      index += option.value != nil && name == option.name ? 2 : 1
+    }
+    guard index > 0, index < words.count else { return words }
+    return [words[index]] + words[..<index] + words[(index + 1)...]
   }
 
   private static func run(_ command: any Command.Type, _ environment: Environment) async throws -> ExitCode {

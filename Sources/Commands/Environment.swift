@@ -35,9 +35,14 @@ struct Environment: Sendable {
       )
     }
     guard repository.hasPrefix("s3://") else {
-      guard let path = Self.path(of: repository) else {
+      guard let path = repositoryDirectory else {
         throw UsageError(
-          "\(repository) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path")
+          "\(repository.debugDescription) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path"
+        )
+      }
+      if arguments.has("endpoint") {
+        throw UsageError(
+          "--endpoint goes with s3://BUCKET/PREFIX, and the repository is the directory \(path)")
       }
       return try DirectoryStore(root: path, create: create)
     }
@@ -77,21 +82,37 @@ struct Environment: Sendable {
   /// The one snapshot that an operand names.
   func snapshot(_ text: String, in repository: Repository) async throws -> Snapshot {
     let address = try SnapshotAddress(text)
-    let snapshots = try await repository.snapshots(of: address.run).snapshots
-    if snapshots.isEmpty, address.run != nil {
-      return try address.resolve(in: try await repository.snapshots().snapshots, best: configuration.best)
+    let listing = try await repository.snapshots(of: address.run)
+    do throws(EngineError) {
+      return try address.resolve(in: listing.snapshots, best: configuration.best)
+    } catch {
+      // What was asked for may be the very snapshot whose marker is damaged.
+      if case .notFound = error, let unreadable = listing.unreadable.first { throw unreadable }
+      guard listing.snapshots.isEmpty, address.run != nil else { throw error }
     }
-    return try address.resolve(in: snapshots, best: configuration.best)
+    return try address.resolve(in: try await repository.snapshots().snapshots, best: configuration.best)
   }
 
-  /// `file:///x` and paths; nil for another scheme.
-  private static func path(of repository: String) -> String? {
+  /// The repository's directory, or nil where it is in a bucket or not named.
+  var repositoryDirectory: String? {
+    guard let repository = configuration.repository, !repository.hasPrefix("s3:"),
+      !repository.hasPrefix("s3/"),
+      !repository.isEmpty
+    else { return nil }
+    if repository.hasPrefix("~/"), let home = variables["HOME"] { return home + repository.dropFirst() }
     if repository.hasPrefix("file://") {
       let path = String(repository.dropFirst("file://".count))
       return path.hasPrefix("/") ? path : nil
     }
-    if repository.contains("://") { return nil }
-    return repository
+    return repository.contains("://") || repository.hasPrefix("~") ? nil : repository
+  }
+
+  /// Throws where a path is the repository, lies in it or holds it.
+  func refuseOverlap(_ path: String) throws(UsageError) {
+    guard let repository = repositoryDirectory, Places.overlap(path, repository) else { return }
+    throw UsageError(
+      "\(path) and the repository \(repository) lie in each other: choose another place",
+      command: arguments.command.name)
   }
 
   private func credentials() -> any CredentialsProvider {
@@ -102,6 +123,8 @@ struct Environment: Sendable {
           environment: variables, accessKey: access, secretKey: secret,
           sessionToken: configuration.sessionTokenVariable))
     }
+    // Who names variables or a profile means these and no others.
+    if !providers.isEmpty { return CredentialsChain(providers) }
     if configuration.profile == nil { providers.append(EnvironmentCredentials(environment: variables)) }
     providers.append(ProfileCredentials(environment: variables, profile: configuration.profile))
     return CredentialsChain(providers)

@@ -46,6 +46,10 @@ struct CheckpointSource: Sendable {
     if !defects.isEmpty { warnings.append("the checkpoint is incomplete and is marked so.") }
     if inspection.layout == "plain" {
       warnings.append("\(request.path) is no checkpoint of a known layout; its files are kept as they are.")
+      let inner = inspection.innerCheckpoints
+      if !inner.isEmpty {
+        warnings.append("it holds \(inner.joined(separator: ", ")): push each of these for runs and steps.")
+      }
     }
     if request.step == nil, inspection.step == nil {
       warnings.append("no training step was found, so this is step 0; --step sets it.")
@@ -179,8 +183,9 @@ struct CheckpointSource: Sendable {
 
   /// Gives a snapshot that is there already the labels of this push.
   func retag(_ snapshot: Snapshot, in repository: Repository) async throws -> Snapshot {
-    try await Tagging(add: request.tags, milestone: request.isMilestone ? true : nil).apply(
-      to: snapshot, in: repository)
+    try await Tagging(add: request.tags, milestone: request.isMilestone ? true : nil, note: request.note)
+      .apply(
+        to: snapshot, in: repository)
   }
 
   /// What to say where the step holds other content already.

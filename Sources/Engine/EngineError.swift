@@ -27,6 +27,10 @@ public enum EngineError: Error, Sendable {
   case damaged([Damage])
   /// Something stands at the target.
   case targetExists(path: String)
+  /// A target without a name of its own, such as `.` or `/`.
+  case badTarget(path: String)
+  /// Another file system begins at the target.
+  case targetIsMountPoint(path: String)
   /// Another restore works on the same target.
   case targetBusy(path: String)
   /// The target's file system is too full; both in bytes.

@@ -61,7 +61,7 @@ public struct Prune: Sendable {
     try await deleteCondemned(&report)
     let before = try await RepositoryState.load(repository)
     report.decisions = decisions(before.snapshots, now: before.now)
-    try await repository.store.delete(report.forgotten.map(\.key))
+    try await repository.remove(report.forgotten)
     try await condemnUnused(before, &report)
     for pending in try await repository.store.listUploads(ObjectKey.packs)
     where before.now.seconds(since: pending.started) > grace {

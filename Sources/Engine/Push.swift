@@ -142,6 +142,7 @@ public struct Push: Sendable {
     // that (a suspended process) is no look.
     guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }
     try await repository.write(snapshot)
+    if snapshot.tags.contains("best") { try await Tagging.moveBest(to: snapshot, in: repository) }
     return true
   }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 import Digests
 import ObjectStore
 import Platform
@@ -62,9 +63,11 @@ public struct Restore: Sendable {
     if options.selection.part == .record { return try await restoreRecord(snapshot, to: path, options) }
     let manifest = try await repository.manifest(of: snapshot)
     let plan = RestorePlan(manifest, selection: options.selection)
-    guard !plan.files.isEmpty || (options.selection.isEverything && !manifest.links.isEmpty) else {
+    guard !plan.isEmpty else {
       throw EngineError.nothingSelected
     }
+    // A seed that is not there is said before anything is made.
+    if let seed = options.seed { _ = try await resources.disk.run { try Tree.scan(seed) } }
     let single = manifest.kind == .file ? manifest.files.first?.path : nil
     let target = try await resources.disk.run {
       try RestoreTarget(path: path, snapshot: snapshot, single: single, overwrite: options.overwrite)
@@ -89,6 +92,12 @@ public struct Restore: Sendable {
       snapshot: snapshot, target: target.path, files: plan.files.count, bytes: plan.bytes,
       fetchedBytes: fetched,
       resumedBytes: resumed, seededBytes: seeded)
+  }
+
+  /// What a restore that failed or was interrupted has left beside a target, or nil.
+  public static func remains(of snapshot: Snapshot, at path: String) -> String? {
+    let partial = RestoreTarget.partialPath(path, snapshot)
+    return (try? OpenDirectory(partial)) == nil ? nil : partial
   }
 
   /// Takes over what an interrupted restore of this snapshot had written: chunks that match their digests at their places.

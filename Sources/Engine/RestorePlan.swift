@@ -22,6 +22,9 @@ struct RestorePlan: Sendable {
   private let links: [Manifest.LinkEntry]
   private let isWhole: Bool
 
+  /// Whether there is nothing to restore.
+  var isEmpty: Bool { files.isEmpty && links.isEmpty }
+
   init(_ manifest: Manifest, selection: Selection) {
     files = manifest.files.indices.filter {
       selection.contains(manifest.files[$0].path, fileClass: manifest.files[$0].fileClass)

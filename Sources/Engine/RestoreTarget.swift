@@ -26,14 +26,15 @@ final class RestoreTarget: Sendable {
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     let (parent, name) = Self.split(path)
     guard !name.isEmpty, name != ".", name != ".." else {
-      throw SystemError(operation: "restore to", path: given, code: EINVAL)
+      throw EngineError.badTarget(path: given)
     }
+    if Self.isMountPoint(path, in: parent) { throw EngineError.targetIsMountPoint(path: path) }
     if !overwrite, Self.isOccupied(path) { throw EngineError.targetExists(path: path) }
     try Self.makeDirectories(parent)
     self.path = path
     self.single = single
     self.overwrite = overwrite
-    partialPath = "\(parent)/.\(String(name.prefix(180))).ckbackup-\(snapshot.id)"
+    partialPath = Self.partialPath(path, snapshot)
     if mkdir(partialPath, 0o700) != 0, errno != EEXIST { throw SystemError.last("mkdir", partialPath) }
     root = try OpenDirectory(partialPath)
     // The lock is the kernel's: it ends with the process, however that ends.
@@ -69,6 +70,18 @@ final class RestoreTarget: Sendable {
 
   /// Gives up the place where nothing was built in it yet.
   func releaseIfEmpty() { rmdir(partialPath) }
+
+  /// Where a restore of a snapshot to a path is built.
+  static func partialPath(_ path: String, _ snapshot: Snapshot) -> String {
+    let (parent, name) = split(path)
+    return "\(parent)/.\(String(name.prefix(180))).ckbackup-\(snapshot.id)"
+  }
+
+  /// Whether another file system begins at a path, so that nothing can be renamed to it.
+  private static func isMountPoint(_ path: String, in parent: String) -> Bool {
+    var (inner, outer) = (stat(), stat())
+    return lstat(path, &inner) == 0 && stat(parent, &outer) == 0 && inner.st_dev != outer.st_dev
+  }
 
   private static func split(_ path: String) -> (parent: String, name: String) {
     guard let slash = path.lastIndex(of: "/") else { return (".", path) }

@@ -41,15 +41,23 @@ public struct Selection: Sendable {
     return !exclude.contains { Self.matches($0, path) }
   }
 
-  /// A glob matches a whole path, one of its leading directories, or, where it holds no `/`, any component.
+  /// A glob without a slash matches any name of the path; one with a slash matches from the top, the whole path or a directory above
+  /// it. `**` stands for any number of directories.
   static func matches(_ glob: String, _ path: RelativePath) -> Bool {
-    var candidates: [[UInt8]] = [path.bytes]
-    var parent = path.parent
-    while let directory = parent {
-      candidates.append(directory.bytes)
-      parent = directory.parent
+    var pattern = glob.split(separator: "/").map(String.init).filter { $0 != "." }
+    let isAnchored = glob.hasPrefix("/") || glob.hasPrefix("./") || pattern.count > 1
+    if !isAnchored { pattern.insert("**", at: 0) }
+    return begins(path.components[...], pattern[...])
+  }
+
+  /// Whether the first components of a path match all of a pattern.
+  private static func begins(_ path: ArraySlice<ArraySlice<UInt8>>, _ pattern: ArraySlice<String>) -> Bool {
+    guard let first = pattern.first else { return true }
+    if first == "**" {
+      let rest = pattern.dropFirst().drop { $0 == "**" }
+      return rest.isEmpty ? !path.isEmpty : path.indices.contains { begins(path[$0...], rest) }
     }
-    if !glob.utf8.contains(UInt8(ascii: "/")) { candidates += path.components.map(Array.init) }
-    return candidates.contains { fnmatch(glob, $0.map { CChar(bitPattern: $0) } + [0], FNM_PATHNAME) == 0 }
+    guard let name = path.first, fnmatch(first, cName(name), 0) == 0 else { return false }
+    return begins(path.dropFirst(), pattern.dropFirst())
   }
 }

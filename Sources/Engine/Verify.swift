@@ -34,6 +34,8 @@ public struct Verify: Sendable {
     public var damages: [Damage] = []
     /// Since when every byte of these packs was read at least once; nil while some never were.
     public var coveredSince: Timestamp?
+    /// Why the ledger could not be written, so that the next verify reads the same again; nil where it could.
+    public var ledgerFailure: (any Error)?
     /// Bytes of packs that nothing needs: remains that a prune will take.
     public var unusedBytes = 0
   }
@@ -91,8 +93,13 @@ public struct Verify: Sendable {
     if depth != .quick {
       let chosenPacks = Self.choose(present, depth, ledger)
       try await readPacks(chosenPacks, stored, whole, &ledger, &report)
-      try await repository.write(ledger, replacing: ledgerKeys)
-      ledgerKeys = []
+      do {
+        try await repository.write(ledger, replacing: ledgerKeys)
+      } catch {
+        // Whoever may only read still learns what was found.
+        try Task.checkCancellation()
+        report.ledgerFailure = error
+      }
     }
     report.coveredSince = ledger.coveredSince(needed.keys)
     return report

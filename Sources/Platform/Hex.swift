@@ -16,7 +16,9 @@ public func bytes(hex text: String) -> [UInt8]? {
     guard digits.count % 2 == 0 else { return nil }
     var result = [UInt8](repeating: 0, count: digits.count / 2)
     for index in result.indices {
-      guard let high = hexValue(digits[2 * index]), let low = hexValue(digits[2 * index + 1]) else { return nil }
+      guard let high = hexValue(digits[2 * index]), let low = hexValue(digits[2 * index + 1]) else {
+        return nil
+      }
       result[index] = high << 4 | low
     }
     return result

@@ -22,12 +22,18 @@ public enum ObjectKey {
   /// What verifies have proven.
   public static let ledger = "ledger/"
 
+  /// Whether a key is of those that describe the repository and hold nothing of anybody's.
+  static func hasDescription(of key: String) -> Bool { [repository, readme, recovery].contains(key) }
+
   /// The longest run name, in characters.
   public static let longestRun = 64
 
-  /// Whether a run's name can be stored: 1 to 64 characters that stay within 200 bytes when they are encoded.
+  /// Whether a run's name can be stored: 1 to 64 characters, not all of them blanks and none a control character, that stay within
+  /// 200 bytes when they are encoded.
   public static func isValid(run: String) -> Bool {
-    !run.isEmpty && run.count <= longestRun && encode(run).utf8.count <= 200
+    run.count <= longestRun && !run.allSatisfy(\.isWhitespace)
+      && !run.unicodeScalars.contains { $0.properties.generalCategory == .control }
+      && encode(run).utf8.count <= 200
   }
 
   /// The prefix of a run's markers.

@@ -18,13 +18,29 @@ public struct Repository: Sendable {
 
   /// Makes a repository where there is nothing yet.
   ///
-  /// - Throws: `FormatError.exists` where one stands there already, `.occupied` where other objects are, `StoreError`.
+  /// - Parameter recreate: writes the description of a repository anew that has lost it or has it damaged; nothing else changes.
+  /// - Throws: `FormatError.exists` where one stands there already, `.occupied` where other objects are, `.missing` where they are those
+  ///   of a repository, `StoreError`.
   public static func create(
-    in store: any ObjectStore, chunkSize: Int, surroundings: Surroundings
+    in store: any ObjectStore, chunkSize: Int, surroundings: Surroundings, recreate: Bool = false
   ) async throws -> RepositoryInfo {
-    if try await store.head(ObjectKey.repository) != nil { throw FormatError.exists(place: store.name) }
-    if let other = try await store.list("").objects.first {
-      throw FormatError.occupied(place: store.name, example: other.key)
+    let others = try await store.list("").objects.map(\.key).filter { !ObjectKey.hasDescription(of: $0) }
+    if recreate {
+      if let bytes = try? await store.get(ObjectKey.repository, limit: 1 << 20),
+        (try? RepositoryInfo.decode(bytes)) != nil
+      {
+        throw FormatError.exists(place: store.name)
+      }
+      guard others.contains(where: { $0.hasPrefix(ObjectKey.packs) }) else {
+        throw FormatError.noRepository(place: store.name)
+      }
+    } else {
+      if try await store.head(ObjectKey.repository) != nil { throw FormatError.exists(place: store.name) }
+      if let other = others.first {
+        throw others.contains { $0.hasPrefix(ObjectKey.packs) }
+          ? FormatError.missing(object: ObjectKey.repository)
+          : FormatError.occupied(place: store.name, example: other)
+      }
     }
     let info = RepositoryInfo(
       id: hex(surroundings.random(16)), created: surroundings.now(), chunkSize: chunkSize)
@@ -45,6 +61,9 @@ public struct Repository: Sendable {
     do {
       bytes = try await store.get(ObjectKey.repository, limit: 1 << 20)
     } catch StoreError.missing {
+      if try await !store.list(ObjectKey.packs).objects.isEmpty {
+        throw FormatError.missing(object: ObjectKey.repository)
+      }
       throw FormatError.noRepository(place: store.name)
     }
     let info = try RepositoryInfo.decode(bytes)
@@ -94,6 +113,9 @@ public struct Repository: Sendable {
   public func write(_ snapshot: Snapshot) async throws {
     try await store.put(snapshot.key, Payload(MetadataCoding.encode(snapshot)))
   }
+
+  /// Removes markers: these snapshots are no more. What only they needed is for a prune to find.
+  public func remove(_ snapshots: [Snapshot]) async throws { try await store.delete(snapshots.map(\.key)) }
 
   /// The manifest of a snapshot, held to the digest in its marker.
   ///

@@ -43,6 +43,18 @@ func aWrongLineIsNamed(_ words: [String], _ expected: String) {
   #expect(throws: UsageError.self) { try arguments.integer("keep-last", atLeast: 1) }
 }
 
+@Test func commonOptionsMayStandBeforeTheCommand() async {
+  #expect(await CommandLine.run(["--repo", "/nowhere/at/all", "--quiet", "list"], variables: [:]) == 1)
+  #expect(await CommandLine.run(["--repo=/nowhere/at/all", "list"], variables: [:]) == 1)
+}
+
+@Test func pathsAreComparedWhereTheyLead() {
+  #expect(Places.holds("/usr", "/usr/bin/../lib/x") && !Places.holds("/usr/bin", "/usr"))
+  #expect(Places.holds("/", "/nowhere/at/all") && Places.overlap("/usr/", "/usr"))
+  #expect(!Places.overlap("/usr/lib", "/usr/libexec"))
+  #expect(Places.components("/proc/self/../self/cwd") == Places.components("."))
+}
+
 @Test func everyCommandHasHelpThatNamesItsOptionsAndFitsATerminal() {
   for spec in CommandLine.specs {
     let help = Help.text(for: spec)

@@ -102,6 +102,37 @@ import Testing
     #expect(try await world.verify(.quick).damages.map(\.object) == [snapshot.record + "MD5SUMS"])
   }
 
+  @Test("whoever may only read learns what is damaged all the same")
+  func readOnly() async throws {
+    let (world, _, _) = try await pushed()
+    let pack = try #require(try await world.keys("packs/training/").first)
+    try await world.damage(pack, at: 1000)
+    let readOnly = FaultyStore(world.memory) { operation, key, _ in
+      operation == .put ? .before(.denied(operation: "put", key: key, message: "no")) : nil
+    }
+    let report = try await Verify(
+      try await world.repository(in: readOnly), resources: world.resources, progress: Progress()
+    ).run(.deep)
+    #expect(report.damages.map(\.object) == [pack] && report.ledgerFailure != nil)
+  }
+
+  @Test("a lost description is told, and written anew where the repository's other objects are")
+  func description() async throws {
+    let (world, _, _) = try await pushed()
+    try await world.memory.delete(["ckbackup.json"])
+    await #expect(throws: FormatError.self) { try await world.repository() }
+    await #expect(throws: FormatError.self) {
+      try await Repository.create(in: world.memory, chunkSize: 1 << 16, surroundings: world.surroundings)
+    }
+    _ = try await Repository.create(
+      in: world.memory, chunkSize: 1 << 16, surroundings: world.surroundings, recreate: true)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    await #expect(throws: FormatError.self, "a whole one is left alone") {
+      try await Repository.create(
+        in: world.memory, chunkSize: 1 << 16, surroundings: world.surroundings, recreate: true)
+    }
+  }
+
   @Test("a marker that cannot be read stops every deletion")
   func marker() async throws {
     let (world, _, snapshot) = try await pushed()

@@ -76,7 +76,11 @@ import Testing
     "globs match paths, their directories, and names where they hold no slash",
     arguments: [
       ("*.raw", ["copy/of/weights.raw", "more.raw", "weights.raw"]), ("copy", ["copy/of/weights.raw"]),
-      ("copy/*", ["copy/of/weights.raw"]), ("small/?", ["small/a", "small/b"]), ("/small", []), ("w*/x", []),
+      ("copy/*", ["copy/of/weights.raw"]), ("small/?", ["small/a", "small/b"]),
+      ("/small", ["small/a", "small/b"]),
+      ("small/", ["small/a", "small/b"]), ("w*/x", []), ("/of", []), ("**/of", ["copy/of/weights.raw"]),
+      ("./more.raw", ["more.raw"]), ("**/*.raw", ["copy/of/weights.raw", "more.raw", "weights.raw"]),
+      ("c*/**/w*", ["copy/of/weights.raw"]),
     ])
   func globs(_ glob: String, _ expected: [String]) throws {
     let selection = Selection(include: [glob])

@@ -52,7 +52,7 @@ enum ConfigurationFile {
         let hint = near.map { "; did you mean \($0)?" } ?? ""
         throw .invalid(file: path, line: leaf.line, message: "there is no key \(leaf.key)\(hint)")
       }
-      let fits = leaf.kind == key.kind || (key.kind == .string && leaf.kind == .integer)
+      let fits = leaf.kind == key.kind || (key.takesNumbers && leaf.kind == .integer)
       guard fits, key.store(leaf.value, &configuration) else {
         throw .invalid(file: path, line: leaf.line, message: "\(leaf.key) takes \(key.takes)")
       }

@@ -7,6 +7,8 @@ struct ConfigurationKey: Sendable {
   /// What a value must be, in words that follow "takes".
   let takes: String
   let kind: TOMLDocument.Leaf.Kind
+  /// Whether a number without quotes will do where a text is taken.
+  var takesNumbers = false
   /// Stores a value; false where it is not what the key takes. An array's elements come one by one.
   let store: @Sendable (String, inout Configuration) -> Bool
 
@@ -47,11 +49,7 @@ struct ConfigurationKey: Sendable {
       return true
     },
     optionalNumber("prune.keep_last", \.policy.last),
-    key("prune.keep_best", "N, N:METRIC or N:METRIC:min|max") { value, configuration in
-      guard let rule = RetentionPolicy.Best(value) else { return false }
-      configuration.policy.best.append(rule)
-      return true
-    },
+    bestRule,
     optionalNumber("prune.keep_every", \.policy.every),
     key("prune.keep_within", "a time such as \"30d\"") { value, configuration in
       configuration.policy.within = Quantity.seconds(value)
@@ -62,6 +60,16 @@ struct ConfigurationKey: Sendable {
       return Tagging.isValid(value)
     },
   ]
+
+  private static var bestRule: ConfigurationKey {
+    var key = key("prune.keep_best", "N, N:METRIC or N:METRIC:min|max") { value, configuration in
+      guard let rule = RetentionPolicy.Best(value) else { return false }
+      configuration.policy.best.append(rule)
+      return true
+    }
+    key.takesNumbers = true
+    return key
+  }
 
   private static func key(
     _ name: String, _ takes: String, _ store: @escaping @Sendable (String, inout Configuration) -> Bool
@@ -112,11 +120,13 @@ struct ConfigurationKey: Sendable {
   private static func size(
     _ name: String, atLeast least: Int, _ path: WritableKeyPath<Configuration, Int> & Sendable
   ) -> ConfigurationKey {
-    key(name, "a size of at least \(Quantity.format(bytes: least))") { value, configuration in
+    var key = key(name, "a size of at least \(Quantity.format(bytes: least))") { value, configuration in
       guard let bytes = Quantity.bytes(value), bytes >= least else { return false }
       configuration[keyPath: path] = bytes
       return true
     }
+    key.takesNumbers = true
+    return key
   }
 }
 

@@ -122,7 +122,7 @@ struct Arguments: Sendable {
 func nearest(_ word: String, among candidates: [String]) -> String? {
   let scored = candidates.map { (candidate: $0, distance: editDistance(word, $0)) }
   guard let best = scored.min(by: { $0.distance < $1.distance }) else { return nil }
-  return best.distance <= max(1, word.count / 3) ? best.candidate : nil
+  return best.distance <= max(word.count > 3 ? 2 : 1, word.count / 3) ? best.candidate : nil
 }
 
 private func editDistance(_ a: String, _ b: String) -> Int {

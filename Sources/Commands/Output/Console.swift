@@ -2,6 +2,7 @@ import CPlatform
 import FoundationEssentials
 import Glibc
 import Platform
+import Synchronization
 
 /// Where a command writes: results to standard output, everything else to standard error.
 struct Console: Sendable {
@@ -53,14 +54,47 @@ struct Console: Sendable {
     return String(decoding: try encoder.encode(document), as: UTF8.self)
   }
 
-  /// Writes text to a descriptor, all of it. A reader that went away is no error of ours.
+  /// Writes text to a descriptor, all of it; a live line that stands on the terminal makes room.
   static func write(_ text: String, to descriptor: Int32) {
+    screen.withLock { screen in
+      if screen.hasLiveLine { put("\r\u{1b}[K", STDERR_FILENO) }
+      screen.hasLiveLine = false
+      let failure = put(text, descriptor)
+      // A reader that went away has what it wanted.
+      if descriptor == STDOUT_FILENO, failure != EPIPE, failure != 0 { screen.failure = failure }
+    }
+  }
+
+  /// Shows a line on standard error that the next output replaces; nil removes it.
+  static func showLive(_ line: String?) {
+    screen.withLock { screen in
+      if line != nil || screen.hasLiveLine { put("\r\(line ?? "")\u{1b}[K", STDERR_FILENO) }
+      screen.hasLiveLine = line != nil
+    }
+  }
+
+  /// Why standard output could not be written, or nil.
+  static var failure: SystemError? {
+    let code = screen.withLock { $0.failure }
+    return code == 0 ? nil : SystemError(operation: "write", path: "standard output", code: code)
+  }
+
+  private struct Screen {
+    var hasLiveLine = false
+    var failure: Int32 = 0
+  }
+  private static let screen = Mutex(Screen())
+
+  /// Writes to a descriptor; gives `errno`, 0 where all was written.
+  @discardableResult
+  private static func put(_ text: String, _ descriptor: Int32) -> Int32 {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR { continue }
-      if count <= 0 { return }
+      if count <= 0 { return errno }
       bytes = bytes.dropFirst(count)
     }
+    return 0
   }
 }

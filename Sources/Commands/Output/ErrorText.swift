@@ -1,5 +1,6 @@
 import Checkpoints
 import Engine
+import Glibc
 import HTTP
 import ObjectStore
 import Platform
@@ -41,7 +42,8 @@ struct ErrorText: Sendable {
 
   private static func usage(_ error: UsageError) -> ErrorText {
     let help = error.command.map { "ckbackup \($0) --help" } ?? "ckbackup --help"
-    return ErrorText("\(error.message). See \(help).", code: .wrongUse)
+    return ErrorText(
+      "\(error.message)\(error.message.hasSuffix("?") ? "" : ".") See \(help).", code: .wrongUse)
   }
 
   private static func configuration(_ error: ConfigurationError) -> ErrorText {
@@ -85,17 +87,25 @@ struct ErrorText: Sendable {
       return ErrorText("there is no snapshot \(address): \(hint)", code: .nothingMatched)
     case .ambiguous(let address, let ids):
       return ErrorText(
-        "\(address) means \(ids.count) snapshots: \(ids.joined(separator: ", ")). Name one by its id.",
+        "\(address) means \(ids.count) snapshots: \(ids.joined(separator: ", ")). Name one by \(address.contains("@") ? "its id" : "RUN@STEP").",
         code: .wrongUse)
     case .badAddress(let text):
       return ErrorText(
-        "\(text.debugDescription) names no snapshot: write RUN@STEP, RUN@latest, RUN@best, RUN@TAG, or 4 or more digits of an id",
+        "\(text.debugDescription) names no snapshot: write \(text.contains("@") || text.isEmpty ? "" : "\(text)@latest, ")RUN@STEP, RUN@latest, RUN@best, RUN@TAG, or 4 or more digits of an id",
         code: .wrongUse)
     case .damaged(let damages):
       return ErrorText(lines: damages.flatMap(\.sentences) + [Damage.cure], code: .damage)
     case .targetExists(let path):
       return ErrorText(
         "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
+    case .badTarget(let path):
+      return ErrorText(
+        "\(path.debugDescription) cannot be a target: name a directory or file to make, for example ./restored",
+        code: .wrongUse)
+    case .targetIsMountPoint(let path):
+      return ErrorText(
+        "\(path) is a mount point, and nothing can be renamed to it: restore to a directory in it, for example \(path)/restored",
+        code: .failed)
     case .targetBusy(let path):
       return ErrorText(
         "another restore is working on \(path). Wait for it, or choose another target.", code: .failed)
@@ -131,6 +141,10 @@ struct ErrorText: Sendable {
       ErrorText(
         "\(object) has format \(format), and this ckbackup knows formats up to \(repositoryFormat). Use a newer ckbackup.",
         code: .failed)
+    case .missing(ObjectKey.repository), .invalid(ObjectKey.repository, _):
+      ErrorText(
+        "\(ObjectKey.repository) is missing or damaged, and everything else may be whole. Write it anew with ckbackup init --recreate.",
+        code: .damage)
     case .digestMismatch(let object):
       ErrorText("\(object) is damaged: its bytes do not match its digest", Damage.cure, code: .damage)
     case .missing(let object):
@@ -152,18 +166,24 @@ struct ErrorText: Sendable {
       return ErrorText("the object \(key) ended after \(received) of \(expected) bytes", code: .damage)
     case .unreachable(let endpoint, let reason):
       return ErrorText(
-        "\(endpoint) cannot be reached: \(reason). Check the endpoint and the network.", code: .failed)
+        "\(endpoint) cannot be reached: \(clause(reason)). \(reason.contains("wrong version number") ? "It speaks plain HTTP: try http://." : "Check the endpoint and the network.")",
+        code: .failed)
     case .credentials(let code, let message):
       return ErrorText(
-        "the server refused the credentials (\(code)): \(message). Check the access key, the secret key and the session token.",
+        "the server refused the credentials (\(code)): \(clause(message)). Check the access key, the secret key and the session token.",
         code: .refused)
     case .denied(let operation, let key, let message):
       return ErrorText(
-        "the credentials may not \(operation) \(key): \(message). Ask for that permission, or use other credentials.",
+        "the credentials may not \(words(for: operation)) \(key): \(clause(message)). Ask for that permission, or use other credentials.",
         code: .refused)
     case .noBucket(let name):
-      return ErrorText(
-        "\(name) does not exist. Create the bucket or directory first, or check --repo.", code: .failed)
+      return name.contains("/") || name.hasPrefix(".")
+        ? ErrorText(
+          "there is no repository at \(name): no such directory. Create it with ckbackup init, or check --repo.",
+          code: .failed)
+        : ErrorText(
+          "there is no bucket \(name) at this endpoint. Create the bucket first, or check --repo and --endpoint.",
+          code: .failed)
     case .clockSkew(let seconds):
       let words =
         "this machine's clock is \(Quantity.format(seconds: Double(abs(seconds)))) \(seconds > 0 ? "ahead of" : "behind") the server's"
@@ -227,11 +247,28 @@ struct ErrorText: Sendable {
     }
   }
 
+  /// What a request does, as a person says it.
+  private static func words(for operation: String) -> String {
+    [
+      "put": "write", "get": "read", "head": "read", "uploadPart": "write", "beginMultipart": "write",
+      "complete": "write",
+    ][
+      operation] ?? operation
+  }
+
+  /// A server's sentence without its full stop, to be put into one of ours.
+  private static func clause(_ text: String) -> Substring {
+    text.prefix(text.count - text.reversed().prefix { $0 == "." || $0 == " " }.count)
+  }
+
   private static func system(_ error: SystemError) -> ErrorText {
     if error.isNoSpace {
       return ErrorText(
         "the disk is full at \(error.path). Free space, then run the same command again to go on.",
         code: .failed)
+    }
+    if error.operation == "open", error.code == EINVAL {
+      return ErrorText("\(error.path) is neither a file nor a directory that can be read", code: .failed)
     }
     return ErrorText("cannot \(error.operation) \(error.path): \(error.reason)", code: .failed)
   }

@@ -33,7 +33,7 @@ struct ProgressDisplay: Sendable {
     let shown = Task { await show() }
     defer {
       shown.cancel()
-      if style == .live { Console.write("\r\u{1b}[K", to: STDERR_FILENO) }
+      if style == .live { Console.showLive(nil) }
     }
     return try await work()
   }
@@ -49,26 +49,31 @@ struct ProgressDisplay: Sendable {
       let state = progress.now
       rate.add(state, at: seconds)
       if style == .live {
-        let width = max(20, Int(ck_terminal_columns(STDERR_FILENO)) - 1)
-        Console.write("\r" + String(line(state, rate).prefix(width)) + "\u{1b}[K", to: STDERR_FILENO)
+        if !Task.isCancelled {
+          Console.showLive(line(state, rate, width: Int(ck_terminal_columns(STDERR_FILENO)) - 1))
+        }
       } else if seconds >= nextLine {
-        Console.write(line(state, rate) + "\n", to: STDERR_FILENO)
+        Console.write(line(state, rate, width: .max) + "\n", to: STDERR_FILENO)
         nextLine = seconds + 30
       }
     }
   }
 
-  private func line(_ state: Progress.State, _ rate: Rate) -> String {
-    var text = state.phase.rawValue
+  /// The state in words; what does not fit a width is left out from the end.
+  private func line(_ state: Progress.State, _ rate: Rate, width: Int) -> String {
+    var parts = [state.phase.rawValue]
     if state.total > 0 {
-      let percent = Int(Double(state.done) / Double(state.total) * 100)
-      text += " \(percent) %, \(Quantity.format(bytes: state.done)) of \(Quantity.format(bytes: state.total))"
+      parts[0] += " \(Int(Double(state.done) / Double(state.total) * 100)) %"
+      if rate.perSecond > 0 {
+        let rest = Double(state.total - state.done) / rate.perSecond
+        parts.append("\(Quantity.format(seconds: rest)) left")
+        parts.append("\(Quantity.format(bytes: Int(rate.perSecond)))/s")
+      }
+      parts.append("\(Quantity.format(bytes: state.done)) of \(Quantity.format(bytes: state.total))")
     }
-    if state.phase == .send { text += ", \(Quantity.format(bytes: state.transferred)) new" }
-    if state.total > 0, rate.perSecond > 0 {
-      let rest = Double(state.total - state.done) / rate.perSecond
-      text += ", \(Quantity.format(bytes: Int(rate.perSecond)))/s, \(Quantity.format(seconds: rest)) left"
-    }
+    if state.phase == .send { parts.append("\(Quantity.format(bytes: state.transferred)) new") }
+    var text = ""
+    for part in parts where text.count + part.count + 2 <= width { text += (text.isEmpty ? "" : ", ") + part }
     return text
   }
 }

@@ -51,6 +51,9 @@ enum Quantity {
     }
   }
 
+  /// `1 file`, `3 files`.
+  static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
+
   /// A number with so many digits after the point.
   static func fixed(_ value: Double, digits: Int) -> String {
     guard value.isFinite, abs(value) < 1e15 else { return "\(value)" }

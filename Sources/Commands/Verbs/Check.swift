@@ -40,9 +40,11 @@ enum CheckCommand: Command {
     let step = inspection.step.map { "step \($0)" } ?? "no step"
     let verdict =
       inspection.isComplete
-      ? findings.isResumable ? "complete, training can go on from it" : "complete" : "NOT complete"
+      ? inspection.layout == "plain"
+        ? "no known layout, so only the files' own headers were looked at"
+        : findings.isResumable ? "complete, training can go on from it" : "complete" : "NOT complete"
     environment.console.result(
-      "\(path): \(inspection.layout), \(step), \(Quantity.format(bytes: tree.totalBytes)) in \(tree.files.count) files, \(verdict)"
+      "\(path): \(inspection.layout), \(step), \(Quantity.format(bytes: tree.totalBytes)) in \(Quantity.count(tree.files.count, "file")), \(verdict)"
     )
     try environment.console.json(
       Result(

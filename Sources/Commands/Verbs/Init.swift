@@ -6,7 +6,8 @@ enum InitCommand: Command {
     name: "init", summary: "Create a repository.",
     options: [
       OptionSpec(
-        "chunk-size", "SIZE", "Cut files into chunks of at most SIZE: 64KiB to 64MiB, 16MiB by default.")
+        "chunk-size", "SIZE", "Cut files into chunks of at most SIZE: 64KiB to 64MiB, 16MiB by default."),
+      OptionSpec("recreate", "Write a lost or damaged ckbackup.json anew; nothing else changes."),
     ],
     details: """
       The place must be empty: a prefix of an existing bucket, or a directory, which is made (mode 0700) where it does not exist.
@@ -29,7 +30,8 @@ enum InitCommand: Command {
       throw UsageError("--chunk-size takes 64KiB to 64MiB, in whole 4KiB", command: spec.name)
     }
     let store = try environment.store(create: true)
-    let info = try await Repository.create(in: store, chunkSize: chunkSize, surroundings: .system)
+    let info = try await Repository.create(
+      in: store, chunkSize: chunkSize, surroundings: .system, recreate: environment.arguments.has("recreate"))
     environment.console.show("created repository \(info.id.prefix(8)) at \(store.name)")
     try environment.console.json(Result(repository: store.name, id: info.id, chunkSize: chunkSize))
     return .done

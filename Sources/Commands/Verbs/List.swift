@@ -31,17 +31,25 @@ enum ListCommand: Command {
     let run = environment.arguments.operands.first
     let listing = try await repository.snapshots(of: run)
     var snapshots = listing.snapshots
-    if let run, snapshots.isEmpty {
+    if let run, snapshots.isEmpty, listing.unreadable.isEmpty {
       let runs = Set(try await repository.snapshots().snapshots.map(\.run)).sorted()
       let hint =
         runs.isEmpty ? "the repository holds no snapshot yet" : "the runs are \(runs.joined(separator: ", "))"
       throw EngineError.notFound(address: "of the run \(run)", hint: hint)
     }
-    if let tag = environment.arguments.string("tag") { snapshots.removeAll { !$0.tags.contains(tag) } }
+    let ranking =
+      environment.arguments.string("metric").map { Ranking(metric: $0) } ?? environment.configuration.best
+    let best = best(of: snapshots, by: ranking, labelled: !environment.arguments.has("metric"))
+    if let tag = environment.arguments.string("tag") {
+      snapshots.removeAll { !$0.tags.contains(tag) }
+      if snapshots.isEmpty {
+        throw EngineError.notFound(address: "with the label \(tag)", hint: "see ckbackup list --all")
+      }
+    }
 
     let runs = Dictionary(grouping: snapshots, by: \.run).sorted { $0.key < $1.key }
     let isDetailed = run != nil || environment.arguments.has("all") || environment.arguments.has("tag")
-    for line in isDetailed ? details(runs, environment) : overview(runs, environment) {
+    for line in isDetailed ? details(runs, ranking, best, environment) : overview(runs, environment) {
       environment.console.result(line)
     }
     let unreadable = listing.unreadable.map { Damage($0, snapshots: []) }
@@ -80,34 +88,38 @@ enum ListCommand: Command {
     return table.lines(width: environment.console.width)
   }
 
-  private static func details(_ runs: [(key: String, value: [Snapshot])], _ environment: Environment)
-    -> [String]
-  {
+  /// The keys of the snapshots that are the best of their runs; where a label says which is, the metrics do not.
+  private static func best(of snapshots: [Snapshot], by ranking: Ranking, labelled: Bool) -> Set<String> {
+    Set(
+      Dictionary(grouping: snapshots.filter(\.complete), by: \.run).values.compactMap { run in
+        labelled && run.contains { $0.tags.contains("best") } ? nil : ranking.order(run).first?.key
+      })
+  }
+
+  private static func details(
+    _ runs: [(key: String, value: [Snapshot])], _ ranking: Ranking, _ best: Set<String>,
+    _ environment: Environment
+  ) -> [String] {
     var lines: [String] = []
     for (run, snapshots) in runs {
-      let named =
-        environment.arguments.string("metric").map { Ranking(metric: $0) } ?? environment.configuration.best
-      let metric = named.chosen(for: snapshots)?.metric
-      let best = environment.configuration.best.order(snapshots.filter(\.complete)).first
+      let metric = ranking.chosen(for: snapshots)?.metric
       var table = Table([
         ("STEP", .right), ("ID", .left), ("PUSHED", .left), ("SIZE", .right), ("STORED", .right),
         (metric?.uppercased() ?? "METRIC", .right), ("LABELS", .left),
       ])
       for snapshot in snapshots {
         let value = metric.flatMap { snapshot.metrics[$0] }.map(Quantity.format(metric:)) ?? "-"
-        let isBest = snapshot.key == best?.key && !snapshot.tags.contains("best")
         table.add([
           String(snapshot.step), snapshot.id, snapshot.time.localMinute,
           Quantity.format(bytes: snapshot.bytes),
           Quantity.format(bytes: snapshot.addedBytes), value,
-          [snapshot.marks, isBest ? "(best)" : ""].filter { !$0.isEmpty }.joined(separator: " "),
+          [snapshot.marks, best.contains(snapshot.key) ? "(best)" : ""].filter { !$0.isEmpty }.joined(
+            separator: " "),
         ])
       }
       if runs.count > 1 { lines.append((lines.isEmpty ? "" : "\n") + run) }
       lines += table.lines(width: environment.console.width)
     }
-    return lines.isEmpty
-      ? ["no snapshots"]
-      : lines.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+    return lines.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
   }
 }

@@ -60,6 +60,7 @@ enum PruneCommand: Command {
     if let run = arguments.operands.first, plan.decisions.isEmpty {
       throw EngineError.notFound(address: "of the run \(run)", hint: "see ckbackup list")
     }
+    for warning in idle(policy, plan) { environment.console.warn(warning) }
     let isDryRun = arguments.has("dry-run")
     if !isDryRun, !arguments.has("yes") { try refuseToEmpty(plan) }
     let report = isDryRun ? plan : try await prune.run()
@@ -108,6 +109,17 @@ enum PruneCommand: Command {
     }
   }
 
+  /// Rules that keep nothing since nothing is called so: perhaps a slip.
+  private static func idle(_ policy: RetentionPolicy, _ plan: Prune.Report) -> [String] {
+    let snapshots = plan.decisions.map(\.snapshot)
+    let labels = policy.tags.filter { tag in !snapshots.contains { $0.tags.contains(tag) } }
+    let metrics = policy.best.compactMap(\.ranking.metric).filter { name in
+      !snapshots.contains { $0.metrics[name] != nil }
+    }
+    return labels.map { "no snapshot has the label \($0)" }
+      + metrics.map { "no snapshot has the metric \($0)" }
+  }
+
   private static func table(_ report: Prune.Report, _ width: Int) -> [String] {
     guard !report.decisions.isEmpty else { return [] }
     var table = Table([
@@ -129,19 +141,19 @@ enum PruneCommand: Command {
     var lines: [String] = []
     if isDryRun {
       lines.append(
-        "would remove \(going) snapshots and keep \(kept); \(Quantity.format(bytes: report.condemnedBytes)) would become free"
+        "would remove \(Quantity.count(going, "snapshot")) and keep \(kept); \(Quantity.format(bytes: report.condemnedBytes)) would become free"
       )
       return lines
     }
-    lines.append("removed \(going) snapshots, kept \(kept)")
+    lines.append("removed \(Quantity.count(going, "snapshot")), kept \(kept)")
     if report.condemnedObjects > 0 {
       lines.append(
-        "\(Quantity.format(bytes: report.condemnedBytes)) in \(report.condemnedObjects) objects are unused now; a prune after \(Quantity.format(seconds: grace)) removes them"
+        "\(Quantity.format(bytes: report.condemnedBytes)) in \(Quantity.count(report.condemnedObjects, "object")) are unused now; a prune after \(Quantity.format(seconds: grace)) removes them"
       )
     }
     if report.deletedObjects > 0 {
       lines.append(
-        "deleted \(Quantity.format(bytes: report.deletedBytes)) in \(report.deletedObjects) objects that earlier prunes found unused"
+        "deleted \(Quantity.format(bytes: report.deletedBytes)) in \(Quantity.count(report.deletedObjects, "object")) that earlier prunes found unused"
       )
     }
     if report.spared > 0 { lines.append("\(report.spared) objects are needed again and stay") }

@@ -48,6 +48,7 @@ enum PushCommand: Command {
 
   static func run(_ environment: Environment) async throws -> ExitCode {
     let request = try request(environment)
+    try environment.refuseOverlap(request.path)
     let repository = try await environment.repository()
     let start = ContinuousClock.now
     let report = try await Push(
@@ -108,7 +109,7 @@ enum PushCommand: Command {
   private static func sentence(_ report: Push.Report, _ request: Push.Request, seconds: Double) -> String {
     let snapshot = report.snapshot
     let size =
-      "\(Quantity.format(bytes: snapshot.bytes)) in \(snapshot.files) \(snapshot.files == 1 ? "file" : "files")"
+      "\(Quantity.format(bytes: snapshot.bytes)) in \(Quantity.count(snapshot.files, "file"))"
     if report.wasPresent {
       return "\(snapshot.label) is in the repository already: \(size), nothing was sent"
     }

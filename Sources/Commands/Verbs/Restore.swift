@@ -17,6 +17,8 @@ enum RestoreCommand: Command {
       OptionSpec("overwrite", "Replace what stands at TARGET, in one step when everything is there."),
     ],
     details: """
+      A GLOB without a slash matches a name anywhere, one with a slash a path from the top; a directory that matches stands for all
+      below it, `*` stays within a name, `**/` matches any number of directories.
       The copy is built beside TARGET and gets its name when every byte is there and was checked. A restore that was interrupted
       goes on where it stopped when it is run again.
       """,
@@ -44,17 +46,29 @@ enum RestoreCommand: Command {
       }
       selection.part = part
     }
+    let target = arguments.operands[1]
+    try environment.refuseOverlap(target)
+    if arguments.has("overwrite") { try refuseOverwriting(target, selection, environment) }
     let repository = try await environment.repository()
     let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
     let restore = Restore(
       repository, resources: try environment.resources(for: repository), progress: environment.progress)
-    let report = try await restore.run(
-      snapshot, to: arguments.operands[1],
-      options: .init(
-        selection: selection, overwrite: arguments.has("overwrite"), seed: arguments.string("seed")))
+    let report: Restore.Report
+    do {
+      report = try await restore.run(
+        snapshot, to: target,
+        options: .init(
+          selection: selection, overwrite: arguments.has("overwrite"), seed: arguments.string("seed")))
+    } catch {
+      if let partial = Restore.remains(of: snapshot, at: target) {
+        environment.console.warn(
+          "what was restored so far is in \(partial), and the same command goes on from it")
+      }
+      throw error
+    }
 
     var words =
-      "restored \(snapshot.label) to \(report.target): \(Quantity.format(bytes: report.bytes)) in \(report.files) files"
+      "restored \(snapshot.label) to \(report.target): \(Quantity.format(bytes: report.bytes)) in \(Quantity.count(report.files, "file"))"
     if report.seededBytes > 0 {
       words += ", \(Quantity.format(bytes: report.seededBytes)) of it from the seed"
     }
@@ -68,5 +82,20 @@ enum RestoreCommand: Command {
         fetchedBytes: report.fetchedBytes, resumedBytes: report.resumedBytes, seededBytes: report.seededBytes)
     )
     return .done
+  }
+
+  /// Throws where a replacement would take more than a target with it.
+  private static func refuseOverwriting(
+    _ target: String, _ selection: Selection, _ environment: Environment
+  ) throws(UsageError) {
+    if !selection.isEverything {
+      throw UsageError(
+        "--overwrite replaces all of TARGET, so it does not go with --only, --include and --exclude: restore them to another place",
+        command: spec.name)
+    }
+    for place in [".", environment.variables["HOME"] ?? "."] where Places.holds(target, place) {
+      throw UsageError(
+        "--overwrite would replace \(target), which holds the directory \(place)", command: spec.name)
+    }
   }
 }

@@ -73,7 +73,7 @@ enum ShowCommand: Command {
       ("snapshot", "\(snapshot.address)  \(snapshot.id)"),
       ("pushed", "\(snapshot.time.localMinute)\(record?.provenance.host.map { " from \($0)" } ?? "")"),
       ("layout", snapshot.layout + (snapshot.complete ? "" : " (incomplete)")),
-      ("size", "\(Quantity.format(bytes: snapshot.bytes)) in \(snapshot.files) files"),
+      ("size", "\(Quantity.format(bytes: snapshot.bytes)) in \(Quantity.count(snapshot.files, "file"))"),
       ("stored", "\(Quantity.format(bytes: snapshot.addedBytes)) new"),
     ]
     if let before, snapshot.bytes > 0 {
@@ -84,7 +84,8 @@ enum ShowCommand: Command {
       let files = manifest.files.filter { $0.fileClass == fileClass }
       if files.isEmpty { continue }
       let bytes = files.reduce(0) { $0 + $1.size }
-      rows.append((fileClass.rawValue, "\(Quantity.format(bytes: bytes)) in \(files.count) files"))
+      rows.append(
+        (fileClass.rawValue, "\(Quantity.format(bytes: bytes)) in \(Quantity.count(files.count, "file"))"))
     }
     if !snapshot.marks.isEmpty { rows.append(("labels", snapshot.marks)) }
     if let note = snapshot.note { rows.append(("note", note)) }

@@ -37,6 +37,9 @@ enum TagCommand: Command {
 
     let repository = try await environment.repository()
     let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
+    for label in tagging.remove where !snapshot.tags.contains(label) {
+      environment.console.warn("\(snapshot.label) has no label \(label)")
+    }
     let changed = try await tagging.apply(to: snapshot, in: repository)
     environment.console.show("\(changed.label): \(changed.marks.isEmpty ? "no labels" : changed.marks)")
     try environment.console.json(SnapshotDocument(changed))
@@ -46,7 +49,7 @@ enum TagCommand: Command {
   /// Throws where a text cannot be a label.
   static func check(label: String, for command: CommandSpec) throws(UsageError) {
     guard !Tagging.isValid(label) else { return }
-    let rule = "letters, digits, dots, dashes and underscores, at most 64, and not latest"
+    let rule = "letters, digits, dots, dashes and underscores, at most 64, not digits alone and not latest"
     throw UsageError("\(label.debugDescription) cannot be a label: \(rule)", command: command.name)
   }
 }

@@ -48,10 +48,17 @@ enum VerifyCommand: Command {
     let verify = Verify(
       repository, resources: try environment.resources(for: repository), progress: environment.progress)
     let report = try await verify.run(depth) { snapshots in
-      addresses.isEmpty ? snapshots : try addresses.map { try $0.resolve(in: snapshots, best: best) }
+      if addresses.isEmpty { return snapshots }
+      let chosen = try Set(addresses.map { try $0.resolve(in: snapshots, best: best).key })
+      return snapshots.filter { chosen.contains($0.key) }
     }
 
     for damage in report.damages { for sentence in damage.sentences { environment.console.result(sentence) } }
+    if let failure = report.ledgerFailure {
+      let reason = ErrorText(failure).sentences.first ?? ""
+      environment.console.warn(
+        "the ledger was not written, so the next verify reads the same again: \(reason)")
+    }
     for line in summary(report, depth) { environment.console.show(line) }
     if !report.damages.isEmpty { environment.console.result(Damage.cure) }
     try environment.console.json(
@@ -64,7 +71,9 @@ enum VerifyCommand: Command {
             object: $0.object, problem: $0.sentences.first ?? "", snapshots: $0.snapshots, files: $0.files)
         }))
     if report.damages.isEmpty { return .done }
-    Console.write("error: \(report.damages.count) objects of the repository are damaged or missing\n", to: 2)
+    Console.write(
+      "error: damaged or missing: \(Quantity.count(report.damages.count, "object")) of the repository\n",
+      to: 2)
     return .damage
   }
 
@@ -74,10 +83,13 @@ enum VerifyCommand: Command {
       throw UsageError("--\(given[0]) and --\(given[1]) exclude each other", command: spec.name)
     }
     if arguments.has("deep") { return .deep }
-    if let bytes = try arguments.bytes("budget") { return .budget(bytes) }
+    if let bytes = try arguments.bytes("budget") {
+      guard bytes > 0 else { throw UsageError("--budget takes a size above 0", command: spec.name) }
+      return .budget(bytes)
+    }
     guard let text = arguments.string("sample") else { return .quick }
     guard let percent = Double(text.hasSuffix("%") ? String(text.dropLast()) : text),
-      (0...100).contains(percent)
+      percent > 0, percent <= 100
     else {
       throw UsageError("--sample takes a percentage such as 5%, not \(text)", command: spec.name)
     }
@@ -86,17 +98,18 @@ enum VerifyCommand: Command {
 
   private static func summary(_ report: Verify.Report, _ depth: Verify.Depth) -> [String] {
     var lines = [
-      "\(report.snapshots) snapshots need \(report.packs) packs, \(Quantity.format(bytes: report.bytes))"
+      "\(Quantity.count(report.snapshots, "snapshot")) in \(Quantity.count(report.packs, "pack")), \(Quantity.format(bytes: report.bytes))"
     ]
     if depth == .quick {
       lines.append("every pack was looked up by existence, size and ETag; none was read")
     } else {
       lines.append(
-        "read \(report.readPacks) packs, \(Quantity.format(bytes: report.readBytes)), and hashed every byte")
+        "read \(Quantity.count(report.readPacks, "pack")), \(Quantity.format(bytes: report.readBytes)), and hashed every byte"
+      )
     }
     if let since = report.coveredSince {
       lines.append("every byte was read since \(since.localMinute)")
-    } else if report.packs > 0 {
+    } else if report.packs > 0, report.damages.isEmpty {
       lines.append("some packs were never read: verify --deep or --budget reads them")
     }
     if report.unusedBytes > 0 {

@@ -7,7 +7,7 @@ objects to files of the same names (`aws s3 sync`, `rclone copy`, `s5cmd cp`, a 
     python3 recover.py REPOSITORY list
     python3 recover.py REPOSITORY restore llama-sft@1000 ./checkpoint-1000
 
-For one checkpoint, these are enough: ckbackup.json, snapshots/RUN/STEP-ID.json, the manifest that it names, and the
+For one checkpoint, these are enough: snapshots/RUN/STEP-ID.json, the manifest that it names, and the
 packs that the manifest names. Every chunk must match its SHA-256 before it is written, and every file its own; the
 target appears only when all of them did. A checkpoint that was a single file is restored as a file named TARGET.
 
@@ -48,7 +48,7 @@ class NothingMatched(Failure):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("repository", metavar="REPOSITORY", help="the directory that holds ckbackup.json")
+    parser.add_argument("repository", metavar="REPOSITORY", help="the directory that holds snapshots, manifests and packs")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     listing = commands.add_parser("list", help="print the snapshots, oldest step first")
     listing.add_argument("run", metavar="RUN", nargs="?", help="only those of this run")
@@ -83,9 +83,10 @@ class Repository:
     def __init__(self, directory):
         self.directory = directory
         path = os.path.join(directory, "ckbackup.json")
-        if not os.path.isfile(path):
-            raise Failure(f"{directory} is not a ckbackup repository: it has no ckbackup.json")
-        self.demand_format(self.json(path), path)
+        if os.path.isfile(path):
+            self.demand_format(self.json(path), path)
+        elif not os.path.isdir(os.path.join(directory, "snapshots")):
+            raise Failure(f"{directory} is not a ckbackup repository: it has neither ckbackup.json nor snapshots")
         self.damaged = []
 
     def snapshots(self):

@@ -1,0 +1,44 @@
+import Engine
+import Repository
+
+/// `ckbackup remove`
+enum RemoveCommand: Command {
+  static let spec = CommandSpec(
+    name: "remove", summary: "Remove snapshots that should not be there.", operands: "SNAPSHOT…",
+    operandCount: 1...1000,
+    options: [
+      OptionSpec("dry-run", "Only say what would go."),
+      OptionSpec("yes", "Remove milestones too."),
+    ],
+    details: """
+      The snapshots are gone at once; their bytes are removed by a prune that runs after the grace period, as far as no other snapshot
+      needs them. To thin out a run by rules, use prune.
+      """,
+    examples: ["ckbackup remove llama-stf@1000", "ckbackup remove 3fa9c1 --dry-run"])
+
+  private struct Document: Encodable {
+    let dryRun: Bool
+    let removed: [SnapshotDocument]
+  }
+
+  static func run(_ environment: Environment) async throws -> ExitCode {
+    let arguments = environment.arguments
+    let repository = try await environment.repository()
+    var chosen: [Snapshot] = []
+    for operand in arguments.operands {
+      let snapshot = try await environment.snapshot(operand, in: repository)
+      if !chosen.contains(snapshot) { chosen.append(snapshot) }
+    }
+    if let milestone = chosen.first(where: \.milestone), !arguments.has("yes") {
+      throw UsageError(
+        "\(milestone.label) is a milestone: pass --yes to remove it all the same", command: spec.name)
+    }
+    let isDryRun = arguments.has("dry-run")
+    if !isDryRun { try await repository.remove(chosen) }
+    for snapshot in chosen {
+      environment.console.show("\(isDryRun ? "would remove" : "removed") \(snapshot.label)")
+    }
+    try environment.console.json(Document(dryRun: isDryRun, removed: chosen.map(SnapshotDocument.init)))
+    return .done
+  }
+}
