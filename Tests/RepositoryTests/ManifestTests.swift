@@ -1,0 +1,172 @@
+import Digests
+import FoundationEssentials
+import Glibc
+import Platform
+import Testing
+
+@testable import Repository
+
+/// A manifest with everything that one can hold.
+func sampleManifest() throws -> Manifest {
+  let attributes = Manifest.Attributes(
+    permissions: 0o4755, modified: Timestamp(nanoseconds: 1_600_000_000_123_456_789))
+  let pack = Manifest.PackReference(
+    key: "packs/weights/ab/abcdef", size: 1000, etag: "e-1", fileClass: .weights)
+  let other = Manifest.PackReference(
+    key: "packs/training/cd/cdef", size: 500, etag: nil, fileClass: .training)
+  func chunk(_ seed: UInt8, _ pack: Int, _ offset: Int, _ length: Int) throws -> Manifest.ChunkReference {
+    .init(id: try #require(ChunkID(SHA256.hash([seed]))), pack: pack, offset: offset, length: length)
+  }
+  func file(_ path: [UInt8], _ size: Int, _ chunks: [Manifest.ChunkReference], holes: [Range<Int>] = [])
+    throws
+    -> Manifest.FileEntry
+  {
+    .init(
+      path: try RelativePath(path), size: size, attributes: attributes, sha256: SHA256.hash(path),
+      md5: MD5.hash(path), fileClass: chunks.first?.pack == 1 ? .training : .weights, holes: holes,
+      chunks: chunks)
+  }
+  var manifest = Manifest(
+    id: "", run: "demo run", step: 12, time: Timestamp(seconds: 1_700_000_000), kind: .directory,
+    root: attributes,
+    packs: [pack, other],
+    files: [
+      try file(Array("a/empty".utf8), 0, []),
+      try file(
+        Array("b\nnewline".utf8), 300, [try chunk(1, 0, 0, 200), try chunk(2, 0, 200, 100)],
+        holes: [0..<100, 150..<300]),
+      try file([0xff, 0xfe], 50, [try chunk(3, 1, 0, 50)]),
+    ],
+    links: [.init(path: try RelativePath("link"), target: [0xff, 0x0a], modified: attributes.modified)],
+    directories: [.init(path: try RelativePath("a"), attributes: attributes)])
+  manifest.id = hex(SHA256.hash(manifest.sha256Sums).prefix(8))
+  return manifest
+}
+
+@Suite("Manifests") struct ManifestTests {
+  /// The sample's JSON after an edit, as an object's bytes.
+  private func edited(_ old: String, _ new: String) throws -> [UInt8] {
+    let object = try sampleManifest().encode()
+    let json = try Gzip.expand(object, limit: 1 << 20, object: "m")
+    let text = String(decoding: json, as: UTF8.self)
+    try #require(text.contains(old), "the edit would change nothing: \(old) in \(text)")
+    return try Gzip.compress(Array(text.replacing(old, with: new).utf8))
+  }
+
+  @Test("what is written is read again, names that are not UTF-8 included")
+  func roundTrip() throws {
+    let manifest = try sampleManifest()
+    #expect(try Manifest.decode(manifest.encode(), object: "m") == manifest)
+  }
+
+  @Test(
+    "what no push can have written is refused",
+    arguments: [
+      (#""path":"a/empty""#, #""path":"../empty""#), (#""path":"a/empty""#, #""path":"/empty""#),
+      (#""path":"a/empty""#, #""path":"a//empty""#), (#""path":"a/empty""#, #""path":"link/empty""#),
+      (#""path":"link""#, #""path":"a/empty""#), (#""path":"link""#, #""path":"a""#),
+      (#""path":"a/empty""#, #""path":"b\nnewline/x""#),
+      (#""length":[200,100]"#, #""length":[200,101]"#), (#""length":[200,100]"#, #""length":[-1,301]"#),
+      (#""length":[200,100]"#, #""length":[9223372036854775807,9223372036854775807]"#),
+      (#""length":[200,100]"#, #""length":[200]"#), (#""offset":[0,200]"#, #""offset":[0,950]"#),
+      (#""offset":[0,200]"#, #""offset":[0,-200]"#),
+      (#""offset":[0,200]"#, #""offset":[0,9223372036854775807]"#),
+      (#""pack":[0,0]"#, #""pack":[0,2]"#), (#""pack":[0,0]"#, #""pack":[0,-1]"#),
+      (#""size":300"#, #""size":301"#), (#""size":300"#, #""size":-300"#), (#""size":1000"#, #""size":0"#),
+      (#""holes":[[0,100],[150,150]]"#, #""holes":[[150,150],[0,100]]"#),
+      (#""holes":[[0,100],[150,150]]"#, #""holes":[[0,100],[50,150]]"#),
+      (#""holes":[[0,100],[150,150]]"#, #""holes":[[0,100],[150,151]]"#),
+      (#""holes":[[0,100],[150,150]]"#, #""holes":[[0,100],[150]]"#),
+      (#""mode":"4755""#, #""mode":"14755""#), (#""mode":"4755""#, #""mode":"9""#),
+      (#""key":"packs/weights/ab/abcdef""#, #""key":"../ckbackup.json""#),
+      (#""key":"packs/weights/ab/abcdef""#, #""key":"packs/../ckbackup.json""#),
+      (#""run":"demo run""#, #""run":"""#), (#""step":12"#, #""step":-1"#),
+      (#""kind":"directory""#, #""kind":"file""#),
+      (#""kind":"directory""#, #""kind":"device""#), (#""format":1"#, #""format":0"#),
+    ])
+  func hostile(_ old: String, _ new: String) throws {
+    let object = try edited(old, new)
+    #expect(throws: FormatError.self) { try Manifest.decode(object, object: "m") }
+  }
+
+  @Test("an id that is not that of the content is refused")
+  func identity() throws {
+    var manifest = try sampleManifest()
+    manifest.id = "0123456789abcdef"
+    let object = try manifest.encode()
+    #expect(throws: FormatError.self) { try Manifest.decode(object, object: "m") }
+  }
+
+  @Test("a newer format, and an encoding that this one lacks, ask for a newer program")
+  func newer() throws {
+    for (old, new) in [
+      (#""format":1"#, #""format":2"#), (#""chunks":{"id""#, #""chunks":{"encoding":["zstd"],"id""#),
+    ] {
+      let object = try edited(old, new)
+      let error = #expect(throws: FormatError.self) { try Manifest.decode(object, object: "m") }
+      guard case .newerFormat? = error else {
+        Issue.record("\(String(describing: error))")
+        continue
+      }
+    }
+  }
+
+  @Test("cut, flipped and random bytes never do more than fail; the seed is printed")
+  func garbage() throws {
+    let seed = UInt64.random(in: 0...(.max))
+    print("seed \(seed)")
+    var state = seed | 1
+    func next(_ bound: Int) -> Int {
+      state ^= state << 13
+      state ^= state >> 7
+      state ^= state << 17
+      return Int(state >> 33) % bound
+    }
+    let json = Array(try Gzip.expand(try sampleManifest().encode(), limit: 1 << 20, object: "m"))
+    for _ in 0..<300 {
+      var bytes = json
+      for _ in 0...next(3) { bytes[next(bytes.count)] = UInt8(next(256)) }
+      if next(4) == 0 { bytes.removeLast(next(bytes.count)) }
+      let object = try Gzip.compress(bytes)
+      if let manifest = try? Manifest.decode(object, object: "m") {
+        #expect(manifest.files.allSatisfy { !$0.path.bytes.isEmpty })
+      }
+    }
+  }
+
+  @Test("a gzip bomb is refused before it fills the memory")
+  func bomb() throws {
+    let bomb = try Gzip.compress([UInt8](repeating: 0x20, count: 8 << 20))
+    #expect(bomb.count < 20_000)
+    #expect(throws: FormatError.self) { try Gzip.expand(bomb, limit: 1 << 20, object: "m") }
+    #expect(throws: FormatError.self) {
+      try Gzip.expand(Array(bomb.dropLast(9)), limit: 16 << 20, object: "m")
+    }
+    #expect(throws: FormatError.self) { try Gzip.expand([1, 2, 3], limit: 1 << 20, object: "m") }
+  }
+}
+
+@Suite("Digest lists") struct SumsFileTests {
+  @Test("coreutils accepts every name, and our lines are its own")
+  func coreutils() throws {
+    var template = Array("/tmp/ckbackup-sums-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil)
+    let place = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    defer { try? FileManager.default.removeItem(atPath: place) }
+    var digests: [(RelativePath, [UInt8])] = []
+    let root = try OpenDirectory(place)
+    for name in ["plain", "new\nline", "carriage\rreturn", "back\\slash", "\\n", " blank ", "*star", "größe"]
+    {
+      let bytes = Array(name.utf8)
+      try root.openForWriting(RelativePath(name), flags: O_CREAT).write(bytes, at: 0)
+      digests.append((try RelativePath(name), SHA256.hash(bytes)))
+    }
+    let sums = SumsFile.lines(digests)
+    try root.openForWriting(RelativePath("sums.txt"), flags: O_CREAT).write(sums, at: 0)
+    #expect(system("cd \(place) && sha256sum --check --strict --quiet sums.txt") == 0)
+    #expect(
+      system(
+        "cd \(place) && LC_ALL=C sha256sum -- [!s]* > own.txt; sort own.txt > a; grep -v sums.txt sums.txt | sort > b; grep -c . a >/dev/null && ! diff a b | grep -q '^<'"
+      ) == 0)
+  }
+}

@@ -1,0 +1,144 @@
+import FoundationEssentials
+import Glibc
+import ObjectStore
+import Platform
+import Testing
+
+@testable import Repository
+
+@Suite("Repositories") struct RepositoryTests {
+  @Test("a place that holds something else is refused, and so is a second repository")
+  func occupied() async throws {
+    let store = MemoryStore()
+    try await store.put("other.txt", Payload([1]))
+    await #expect(throws: FormatError.occupied(place: store.name, example: "other.txt")) {
+      try await openRepository(in: store)
+    }
+    let fresh = MemoryStore()
+    _ = try await openRepository(in: fresh)
+    await #expect(throws: FormatError.exists(place: fresh.name)) { try await openRepository(in: fresh) }
+    let keys = try await fresh.list("").objects.map(\.key)
+    #expect(keys == ["README.txt", "ckbackup.json", "recover.py"])
+  }
+
+  @Test("no repository, a newer one and an impossible one are three errors")
+  func opening() async throws {
+    let store = MemoryStore()
+    func open() async throws -> Repository {
+      try await Repository.open(in: store, cacheRoot: nil, surroundings: .system)
+    }
+    await #expect(throws: FormatError.noRepository(place: store.name)) { try await open() }
+    let id = String(repeating: "0", count: 32)
+    for (text, isNewer) in [
+      (#"{"format":2,"anything":true}"#, true), (#"{"format":1}"#, false), ("{", false),
+      (#"{"format":1,"id":"\#(id)","created":"2026-01-01T00:00:00Z","chunk_size":1}"#, false),
+    ] {
+      try await store.put("ckbackup.json", Payload(Array(text.utf8)))
+      let error = await #expect(throws: FormatError.self) { try await open() }
+      if case .newerFormat? = error { #expect(isNewer) } else { #expect(!isNewer) }
+    }
+  }
+
+  @Test("a marker that says something else than its key is unreadable, and spares the others")
+  func markers() async throws {
+    let store = MemoryStore()
+    let repository = try await openRepository(in: store)
+    let manifest = try sampleManifest()
+    let reference = try await repository.write(manifest)
+    let snapshot = Snapshot(
+      id: manifest.id, run: manifest.run, step: manifest.step, time: manifest.time, kind: .directory,
+      layout: "plain",
+      complete: true, files: 3, bytes: 350, addedBytes: 350, metrics: ["loss": 0.5], tags: ["t"],
+      milestone: false,
+      note: nil, manifest: reference)
+    try await repository.write(snapshot)
+    let bytes = try await store.get(snapshot.key, limit: 1 << 20)
+    try await store.put(ObjectKey.marker(run: manifest.run, step: 13, id: manifest.id), Payload(bytes))
+    let listing = try await repository.snapshots()
+    #expect(listing.snapshots == [snapshot] && listing.unreadable.count == 1)
+    #expect(try await repository.manifest(of: snapshot) == manifest)
+  }
+
+  @Test("a cached copy is believed only as far as digests go")
+  func cache() async throws {
+    var template = Array("/tmp/ckbackup-cache-XXXXXX".utf8CString)
+    try #require(mkdtemp(&template) != nil)
+    let place = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+    defer { try? FileManager.default.removeItem(atPath: place) }
+    let store = MemoryStore()
+    let repository = try await openRepository(in: store, cacheRoot: place)
+    let manifest = try sampleManifest()
+    let reference = try await repository.write(manifest)
+    let snapshot = Snapshot(
+      id: manifest.id, run: manifest.run, step: manifest.step, time: manifest.time, kind: .directory,
+      layout: "plain",
+      complete: true, files: 3, bytes: 350, addedBytes: 350, metrics: [:], tags: [], milestone: false,
+      note: nil,
+      manifest: reference)
+    #expect(try await repository.manifest(of: snapshot) == manifest)
+
+    let folder = "\(place)/\(repository.info.id)"
+    let files = try FileManager.default.contentsOfDirectory(atPath: folder)
+    #expect(!files.isEmpty)
+    for file in files {
+      try Data([UInt8](repeating: 7, count: 500)).write(to: URL(filePath: "\(folder)/\(file)"))
+    }
+    #expect(try await repository.manifest(of: snapshot) == manifest, "a damaged copy is passed over")
+
+    try await store.put(reference.key, Payload(Array("gone".utf8)))
+    let listed = try await store.head(reference.key)
+    await #expect(throws: FormatError.self, "a verify looks at the store, whatever the cache holds") {
+      try await repository.manifest(of: snapshot, listed: listed)
+    }
+    await #expect(throws: FormatError.missing(object: reference.key)) {
+      try await repository.manifest(of: snapshot, listed: nil)
+    }
+  }
+
+  @Test("of two proofs the later counts, and coverage is as old as the oldest")
+  func ledger() async throws {
+    var ledger = Ledger(proofs: [
+      "a": .init(time: Timestamp(seconds: 10), etag: nil),
+      "b": .init(time: Timestamp(seconds: 20), etag: "x"),
+    ])
+    ledger.merge(Ledger(proofs: ["a": .init(time: Timestamp(seconds: 5), etag: nil, damaged: true)]))
+    #expect(ledger.coveredSince(["a", "b"]) == Timestamp(seconds: 10) && ledger.damaged.isEmpty)
+    ledger.merge(Ledger(proofs: ["a": .init(time: Timestamp(seconds: 30), etag: nil, damaged: true)]))
+    #expect(ledger.coveredSince(["a", "b"]) == nil && ledger.damaged == ["a"])
+    #expect(ledger.coveredSince(["b", "c"]) == nil)
+
+    let repository = try await openRepository(in: MemoryStore())
+    try await repository.write(
+      Ledger(proofs: ["p": .init(time: Timestamp(seconds: 1), etag: nil)]), replacing: [])
+    let (read, keys) = try await repository.ledger()
+    #expect(read.proofs.keys.sorted() == ["p"] && keys.count == 1)
+    try await repository.write(ledger, replacing: keys)
+    #expect(try await repository.ledger().ledger == ledger)
+  }
+
+  @Test("what is condemned must be known for sure: a damaged record is an error")
+  func deletions() async throws {
+    let store = MemoryStore()
+    let repository = try await openRepository(in: store)
+    _ = try await repository.condemn(["packs/b", "packs/a"])
+    #expect(try await repository.deletions().records.first?.objects == ["packs/a", "packs/b"])
+    try await store.put("deletions/x.json", Payload([1]))
+    await #expect(throws: FormatError.self) { try await repository.deletions() }
+  }
+
+  @Test("work on many items keeps their order, is bounded, and ends at the first error")
+  func concurrency() async throws {
+    let results = try await concurrently(Array(0..<50), limit: 7) { item in
+      try await Task.sleep(for: .microseconds((item * 37) % 11 * 100))
+      return item * 2
+    }
+    #expect(results == (0..<50).map { $0 * 2 })
+    struct Stop: Error {}
+    await #expect(throws: Stop.self) {
+      _ = try await concurrently(Array(0..<1000), limit: 4) { item in
+        if item == 10 { throw Stop() }
+        try await Task.sleep(for: .milliseconds(item > 10 ? 10_000 : 0))
+      }
+    }
+  }
+}
