@@ -61,7 +61,7 @@ public struct Repository: Sendable {
     do {
       bytes = try await store.get(ObjectKey.repository, limit: 1 << 20)
     } catch StoreError.missing {
-      if try await !store.list(ObjectKey.packs).objects.isEmpty {
+      if try await store.head(ObjectKey.recovery) != nil {
         throw FormatError.missing(object: ObjectKey.repository)
       }
       throw FormatError.noRepository(place: store.name)
