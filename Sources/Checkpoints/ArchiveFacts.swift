@@ -6,7 +6,7 @@ public struct ArchiveFacts: Sendable {
   /// Hyper-parameters as the frameworks wrote them, by file: `config.json`, `adapter_config.json`, `generation_config.json`,
   /// `args.json`.
   public private(set) var hyperparameters: [String: JSONValue] = [:]
-  /// The rows of the training log in order, those of evaluations among them.
+  /// The rows of the training log in order, those of evaluations among them; of a very long log an even choice.
   public private(set) var trainingLog: [JSONValue] = []
   /// The rows of the log that hold `eval_…` values.
   public private(set) var evaluations: [JSONValue] = []
@@ -37,6 +37,8 @@ public struct ArchiveFacts: Sendable {
     }
   }
 
+  /// A longer log is thinned evenly; the file that it was in is in the record whole.
+  static let maximumRows = 20_000
   /// Files larger than this stay out of the record, in bytes.
   public static let maximumFile = 64 << 20
 
@@ -74,11 +76,25 @@ public struct ArchiveFacts: Sendable {
   private mutating func keep(_ value: JSONValue, _ name: String) {
     switch name {
     case "trainer_state.json":
-      trainingLog = value["log_history"]?.elements ?? []
-      evaluations = trainingLog.filter { row in row.members?.keys.contains { $0.hasPrefix("eval_") } == true }
+      trainingLog = Self.thinned(value["log_history"]?.elements ?? [])
+      evaluations = trainingLog.filter(Self.isEvaluation)
     case "all_results.json", "eval_results.json": results[name] = value
     default: hyperparameters[name] = value
     }
+  }
+
+  /// Every evaluation and an even choice of the other rows, at most `maximumRows` in all or as many as there are evaluations.
+  private static func thinned(_ rows: [JSONValue]) -> [JSONValue] {
+    guard rows.count > maximumRows else { return rows }
+    let stride = (rows.count + maximumRows / 2 - 1) / (maximumRows / 2)
+    return rows.enumerated().filter {
+      $0.offset % stride == 0 || $0.offset == rows.count - 1 || isEvaluation($0.element)
+    }
+    .map(\.element)
+  }
+
+  private static func isEvaluation(_ row: JSONValue) -> Bool {
+    row.members?.keys.contains { $0.hasPrefix("eval_") } == true
   }
 
   private mutating func addVersions(_ inspection: Inspection) {
@@ -102,13 +118,12 @@ public struct ArchiveFacts: Sendable {
 /// Lines that are no JSON are left out of a log that had to be masked.
 public func recordBytes(_ bytes: [UInt8], name: String) -> [UInt8] {
   if name.hasSuffix(".json"), let value = try? JSONValue(parsing: bytes) {
-    let clean = value.withoutSecrets()
-    return clean == value ? bytes : encoded(clean)
+    return value.hasSecrets ? encoded(value.withoutSecrets()) : bytes
   }
   guard name.hasSuffix(".jsonl") else { return bytes }
   let lines = bytes.split(separator: UInt8(ascii: "\n")).map { try? JSONValue(parsing: Array($0)) }
-  let clean = lines.map { $0?.withoutSecrets() }
-  return clean == lines ? bytes : clean.compactMap(\.self).flatMap { encoded($0) + [UInt8(ascii: "\n")] }
+  guard lines.contains(where: { $0?.hasSecrets == true }) else { return bytes }
+  return lines.compactMap { $0?.withoutSecrets() }.flatMap { encoded($0) + [UInt8(ascii: "\n")] }
 }
 
 private func encoded(_ value: JSONValue) -> [UInt8] {

@@ -2,25 +2,36 @@ extension JSONValue {
   /// What stands in the place of a secret.
   public static let mask = "***"
 
+  /// Whether `withoutSecrets` would change anything.
+  var hasSecrets: Bool {
+    var names = SecretNames()
+    return names.holds(self)
+  }
+
   /// The value with every secret in it replaced by `mask`.
   ///
   /// A secret is the value of a member whose name says so (`hub_token`, `wandb_api_key`, `password`…), unless it is null, empty,
   /// true or false. What frameworks call tokens otherwise (`eos_token`, `max_new_tokens`) stays.
   public func withoutSecrets() -> JSONValue {
+    // Long logs without a secret are not copied.
+    hasSecrets ? masked() : self
+  }
+
+  private func masked() -> JSONValue {
     switch self {
+    case .array(let elements): .array(elements.map { $0.masked() })
     case .object(let members):
       .object(
         Dictionary(
           uniqueKeysWithValues: members.map { name, value in
-            (name, value.isWorthHiding(as: name) ? .string(Self.mask) : value.withoutSecrets())
+            (name, value.isWorthHiding(secrecy(of: name)) ? .string(Self.mask) : value.masked())
           }))
-    case .array(let elements): .array(elements.map { $0.withoutSecrets() })
     default: self
     }
   }
 
-  private func isWorthHiding(as name: String) -> Bool {
-    switch secrecy(of: name) {
+  fileprivate func isWorthHiding(_ secrecy: Secrecy) -> Bool {
+    switch secrecy {
     case .none: return false
     case .token:
       if case .string(let text) = self { return !text.isEmpty }
@@ -31,6 +42,26 @@ extension JSONValue {
       default: return true
       }
     }
+  }
+}
+
+/// Finds secrets; each name is judged once, since logs repeat theirs in every row.
+private struct SecretNames {
+  private var known: [String: Secrecy] = [:]
+
+  mutating func holds(_ value: JSONValue) -> Bool {
+    switch value {
+    case .array(let elements):
+      for element in elements where holds(element) { return true }
+    case .object(let members):
+      for (name, value) in members {
+        let judged = known[name] ?? secrecy(of: name)
+        known[name] = judged
+        if value.isWorthHiding(judged) || holds(value) { return true }
+      }
+    default: break
+    }
+    return false
   }
 }
 
