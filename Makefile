@@ -5,7 +5,8 @@ BINARY := .build/release/ckbackup
 PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart build install test unit integration lint bench clean
+SEEDS ?= 500
+.PHONY: help quickstart build install test unit simulate integration lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,9 +23,15 @@ install: build ## the program into PREFIX/bin (default /usr/local)
 
 test: unit integration ## all tests
 
-unit: ## the tests of the Swift targets
+unit: ## the tests of the Swift targets, and 200 simulated episodes
 	@scripts/setup.sh build
 	swift test --disable-xctest
+	.build/debug/simulate 200
+
+simulate: ## SEEDS episodes of actors, faults and deaths on a simulated store (docs/reliability.md)
+	@scripts/setup.sh build
+	swift build --product simulate
+	.build/debug/simulate $(SEEDS)
 
 integration: build ## the release program against real servers; ARGS go to pytest
 	@scripts/setup.sh test
@@ -32,7 +39,7 @@ integration: build ## the release program against real servers; ARGS go to pytes
 
 lint: ## formats, and that every script at least compiles
 	@scripts/setup.sh test
-	swift format lint --strict --recursive Package.swift Sources Tests
+	swift format lint --strict --recursive Package.swift Sources Simulation Tests
 	$(PYTHON) -m pyflakes Integration Benchmarks scripts Sources
 	$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 8))' \
 	  Sources/Repository/Recovery/recover.py

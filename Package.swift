@@ -41,6 +41,9 @@ let package = Package(
       on: ["Platform", "Digests", "HTTP", "ObjectStore", "Repository", "Checkpoints", "Engine", "CToml"]
     ),
     .executableTarget(name: "ckbackup", dependencies: ["Commands"], swiftSettings: strict),
+    .executableTarget(
+      name: "simulate", dependencies: ["Platform", "Digests", "ObjectStore", "Repository", "Engine"],
+      path: "Simulation", swiftSettings: strict),
 
     tests(of: "Platform"),
     tests(of: "Digests", with: ["Platform"]),

@@ -141,6 +141,12 @@ public struct Push: Sendable {
     // A prune that condemns a pack from now on waits for the grace period before it removes it. A look that is older than half of
     // that (a suspended process) is no look.
     guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }
+    // Another push of the same content may have committed meanwhile: its labels stay.
+    var snapshot = snapshot
+    if let present = try await repository.snapshot(at: snapshot.key) {
+      snapshot.tags = Set(snapshot.tags).union(present.tags).sorted()
+      snapshot.milestone = snapshot.milestone || present.milestone
+    }
     try await repository.write(snapshot)
     if snapshot.tags.contains("best") { try await Tagging.moveBest(to: snapshot, in: repository) }
     return true

@@ -38,6 +38,14 @@ public struct Resources: Sendable {
     self.connections = connections
   }
 
+  /// Resources of these parts.
+  public init(buffers: BufferPool, disk: BlockingPool, processors: BlockingPool, connections: Int) {
+    self.buffers = buffers
+    self.disk = disk
+    self.processors = processors
+    self.connections = connections
+  }
+
   /// How many buffers a batch of chunks may fill, so that one batch can be read while another is hashed and sent.
   var batchBuffers: Int { max(1, min(8, (buffers.count - 4) / 2)) }
 }

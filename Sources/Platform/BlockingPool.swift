@@ -4,18 +4,26 @@ import Glibc
 ///
 /// A job runs to its end once it began; a task that is cancelled while its job is queued still gets the job's result.
 public final class BlockingPool: Sendable {
-  private let queue = JobQueue()
+  private let queue: JobQueue?
 
-  /// Starts `threads` threads; they end when the pool is gone and its jobs are done.
+  /// Starts `threads` threads; they end when the pool is gone and its jobs are done. With 0 each job runs on its caller, which is for
+  /// simulations that must not depend on threads.
   public init(threads: Int) {
-    for _ in 0..<max(1, threads) { startThread { [queue] in queue.work() } }
+    guard threads > 0 else {
+      queue = nil
+      return
+    }
+    let queue = JobQueue()
+    for _ in 0..<threads { startThread { queue.work() } }
+    self.queue = queue
   }
 
-  deinit { queue.close() }
+  deinit { queue?.close() }
 
   /// Runs `job` on one of the threads and gives its result or error.
   public func run<Result: Sendable>(_ job: @escaping @Sendable () throws -> Result) async throws -> Result {
-    try await withCheckedThrowingContinuation { continuation in
+    guard let queue else { return try job() }
+    return try await withCheckedThrowingContinuation { continuation in
       queue.add { continuation.resume(with: Swift.Result { try job() }) }
     }
   }

@@ -91,6 +91,16 @@ public struct Repository: Sendable {
     return SnapshotListing(snapshots: snapshots, unreadable: unreadable, now: listing.now)
   }
 
+  /// The snapshot whose marker has a key, as the store has it now, or nil where there is none that can be read.
+  public func snapshot(at key: String) async throws -> Snapshot? {
+    do {
+      let bytes = try await store.get(key, limit: Self.largestMarker)
+      return try? Snapshot.decode(bytes, key: key)
+    } catch StoreError.missing {
+      return nil
+    }
+  }
+
   /// The marker behind a listed object; nil where it was deleted meanwhile.
   private func marker(_ object: ObjectInfo) async throws -> Result<Snapshot?, FormatError> {
     let name = object.etag.map { "\(object.key) \($0) \(object.size)" }

@@ -72,6 +72,24 @@ import Testing
     #expect(turn > 10)
   }
 
+  @Test("the labels of a push that committed the same content meanwhile stay")
+  func labelsBeside() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let source = "\(scratch.path)/checkpoint-1"
+    let racing = RacingStore(world.memory, at: 6) {
+      _ = try? await world.push(source) {
+        $0.isMilestone = true
+        $0.tags = ["paper"]
+      }
+    }
+    let pushed = try await world.push(source, in: racing)
+    #expect(await racing.hasRun)
+    #expect(pushed.snapshot.id == (try await world.repository().snapshots().snapshots.map(\.id)).first)
+    let marker = try #require(try await world.repository().snapshots().snapshots.first)
+    #expect(marker.milestone && marker.tags == ["paper"])
+  }
+
   @Test("remains of a push that died go when they are older than the grace period, not before")
   func remains() async throws {
     let (world, scratch) = try await three()

@@ -1,0 +1,58 @@
+import Digests
+import Glibc
+import Platform
+import Repository
+
+/// A few small checkpoints on disk that share most of their bytes.
+final class Checkpoints: Sendable {
+  private let root: OpenDirectory
+  private let place: String
+  private let ids: [String]
+
+  var count: Int { ids.count }
+
+  /// Makes them below a directory.
+  init(below place: String) throws {
+    self.place = place
+    root = try OpenDirectory(place)
+    var ids: [String] = []
+    for index in 0..<5 {
+      var sums: [UInt8] = []
+      var random = SplitMix(state: UInt64(index))
+      var shared = SplitMix(state: 99)
+      for (name, size, isShared) in [
+        ("events.out.tfevents.1", 30_000, false), ("frozen.raw", 90_000, true), ("tuned.raw", 70_000, false),
+      ] {
+        let bytes = (0..<size).map { _ in UInt8(truncatingIfNeeded: isShared ? shared.next() : random.next())
+        }
+        try root.openForWriting(RelativePath("checkpoint-\(index)/\(name)"), flags: O_CREAT).write(
+          bytes, at: 0)
+        sums += Array("\(hex(SHA256.hash(bytes)))  \(name)\n".utf8)
+      }
+      ids.append(hex(SHA256.hash(sums).prefix(8)))
+    }
+    self.ids = ids
+  }
+
+  func path(_ index: Int) -> String { "\(place)/checkpoint-\(index)" }
+
+  /// Whether a directory holds the checkpoint with this id, and nothing else.
+  func isSame(_ id: String, as path: String) -> Bool {
+    guard let directory = try? OpenDirectory(path), let names = try? directory.names() else { return false }
+    var sums: [UInt8] = []
+    for name in names.map({ String(decoding: $0, as: UTF8.self) }).sorted() {
+      guard let path = try? RelativePath(name), let file = try? directory.open(path),
+        let bytes = try? file.bytes(at: 0, count: file.size)
+      else { return false }
+      sums += Array("\(hex(SHA256.hash(bytes)))  \(name)\n".utf8)
+    }
+    return hex(SHA256.hash(sums).prefix(8)) == id
+  }
+
+  /// Removes a directory below the place.
+  func remove(_ path: String) {
+    if let relative = try? RelativePath(String(path.dropFirst(place.count + 1))) {
+      try? root.removeTree(relative)
+    }
+  }
+}

@@ -1,0 +1,217 @@
+import Engine
+import Glibc
+import ObjectStore
+import Platform
+import Repository
+
+/// A promise that was broken.
+struct Broken: Error {
+  let what: String
+}
+
+/// One run of a few actors on one repository, by a seed, and the look at the promises afterwards.
+final class Episode: @unchecked Sendable {
+  // Sendable because the scheduler runs everything on the main thread.
+
+  private enum Job {
+    case push(checkpoint: Int, step: Int, milestone: Bool)
+    case prune(RetentionPolicy)
+    case verify
+    case restore
+  }
+
+  /// A push that reported success.
+  private struct Acknowledged {
+    let key: String
+    let checkpoint: Int
+    let milestone: Bool
+  }
+
+  let scheduler: Scheduler
+  private let memory: MemoryStore
+  private let checkpoints: Checkpoints
+  private let scratch: String
+  private var acknowledged: [Acknowledged] = []
+  private var broken: [String] = []
+  private var jobs: [Int: Job] = [:]
+  private var nextActor = 0
+  private var hasPruned = false
+  private static let grace = 86_400.0
+
+  init(seed: UInt64, checkpoints: Checkpoints, scratch: String) {
+    let scheduler = Scheduler(seed: seed)
+    self.scheduler = scheduler
+    self.checkpoints = checkpoints
+    self.scratch = scratch
+    memory = MemoryStore(now: { scheduler.now })
+    takeOverJobs(for: scheduler)
+  }
+
+  /// Runs the episode and gives every promise that it broke.
+  func run() -> [String] {
+    perform { episode in
+      _ = try await Repository.create(
+        in: episode.memory, chunkSize: 1 << 16, surroundings: episode.surroundings(skew: 0))
+    }
+    for job in plan() { start(job) }
+    scheduler.run(until: { self.jobs.isEmpty }) { actor in
+      // Whoever started the command starts it again.
+      if let job = self.jobs.removeValue(forKey: actor) { self.start(job) }
+    }
+    if !jobs.isEmpty { broken.append("\(jobs.count) actors wait for ever") }
+    scheduler.isFaulty = false
+    perform { try await $0.check() }
+    return broken
+  }
+
+  private func plan() -> [Job] {
+    var plan: [Job] = (0..<2 + scheduler.pick(3)).map { _ in
+      .push(
+        checkpoint: scheduler.pick(checkpoints.count), step: 1 + scheduler.pick(3),
+        milestone: scheduler.pick(3) == 0)
+    }
+    let policies = [RetentionPolicy(last: 1), RetentionPolicy(every: 2), RetentionPolicy(last: 5)]
+    for _ in 0..<scheduler.pick(3) { plan.append(.prune(policies[scheduler.pick(policies.count)])) }
+    for _ in 0..<scheduler.pick(2) { plan.append(.verify) }
+    for _ in 0..<scheduler.pick(2) { plan.append(.restore) }
+    return plan
+  }
+
+  /// Starts an actor with a clock of its own, hours off.
+  private func start(_ job: Job) {
+    let actor = nextActor
+    nextActor += 1
+    jobs[actor] = job
+    if case .prune = job { hasPruned = true }
+    let skew = Int64(scheduler.pick(8 * 3600)) - 4 * 3600
+    Task.detached { [self] in
+      do {
+        try await self.run(job, as: actor, skew: skew)
+      } catch let error as Broken {
+        broken.append(error.what)
+      } catch {
+        // A command may fail; it may not lose anything.
+        scheduler.count("command failed")
+      }
+      jobs[actor] = nil
+    }
+  }
+
+  private func run(_ job: Job, as actor: Int, skew: Int64) async throws {
+    let simulated = SimulatedStore(base: memory, scheduler: scheduler, actor: actor)
+    let store = RetryingStore(
+      simulated, sleep: { [scheduler] _ in _ = await scheduler.turn(actor, nil) {} }, random: { 0.5 },
+      clock: { [scheduler] in Double(scheduler.now.seconds) })
+    let repository = try await Repository.open(
+      in: store, cacheRoot: nil, surroundings: surroundings(skew: skew))
+    switch job {
+    case .push(let checkpoint, let step, let milestone):
+      let report = try await push(checkpoint, step, milestone, to: repository)
+      acknowledged.append(.init(key: report.snapshot.key, checkpoint: checkpoint, milestone: milestone))
+    case .prune(let policy):
+      for _ in 0..<2 {
+        _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
+        // The next night.
+        for _ in 0..<30 { _ = await scheduler.turn(actor, nil) {} }
+        scheduler.advance(3600)
+      }
+    case .verify:
+      let report = try await Verify(repository, resources: resources, progress: Progress()).run(.quick)
+      if let damage = report.damages.first {
+        throw Broken(what: "a verify found \(damage.object) \(damage.kind)")
+      }
+    case .restore:
+      guard let snapshot = try await repository.snapshots().snapshots.first else { return }
+      try await restore(snapshot, from: repository, to: "\(scratch)/out-\(actor)")
+    }
+  }
+
+  private func push(
+    _ checkpoint: Int, _ step: Int, _ milestone: Bool, to repository: Repository
+  ) async throws -> Push.Report {
+    var request = Push.Request(path: checkpoints.path(checkpoint))
+    request.run = "run"
+    request.step = step
+    request.isMilestone = milestone
+    request.sizes = .init(pack: 100_000, part: 40_000)
+    return try await Push(repository, resources: resources, progress: Progress(), grace: Self.grace).run(
+      request)
+  }
+
+  private func restore(_ snapshot: Snapshot, from repository: Repository, to path: String) async throws {
+    do {
+      _ = try await Restore(repository, resources: resources, progress: Progress()).run(
+        snapshot, to: path, options: .init())
+    } catch EngineError.damaged(let damages) {
+      // What a prune has forgotten may go while it is restored, and nothing else.
+      if try await memory.head(snapshot.key) != nil {
+        throw Broken(what: "\(snapshot.label) cannot be restored: \(damages.map(\.object))")
+      }
+      return
+    }
+    if !checkpoints.isSame(snapshot.id, as: path) {
+      throw Broken(what: "\(snapshot.label) was restored wrongly")
+    }
+    checkpoints.remove(path)
+  }
+
+  /// Holds the repository to the promises, with no more faults.
+  private func check() async throws {
+    let repository = try await Repository.open(
+      in: memory, cacheRoot: nil, surroundings: surroundings(skew: 0))
+    let listing = try await repository.snapshots()
+    for error in listing.unreadable { broken.append("a marker is unreadable: \(error)") }
+    let keys = Set(listing.snapshots.map(\.key))
+    for push in acknowledged where !keys.contains(push.key) && (push.milestone || !hasPruned) {
+      broken.append("\(push.key) was reported as done and is gone")
+    }
+    let report = try await Verify(repository, resources: resources, progress: Progress()).run(.deep)
+    for damage in report.damages {
+      broken.append("after all \(damage.object) is \(damage.kind), needed by \(damage.snapshots)")
+    }
+    if let snapshot = listing.snapshots.first {
+      try await restore(snapshot, from: repository, to: "\(scratch)/out-last")
+    }
+    // Pushed once more, everything is there at once; and prunes leave nothing that is not needed.
+    _ = try await push(0, 9, false, to: repository)
+    let again = try await push(0, 9, false, to: repository)
+    if !again.wasPresent { broken.append("a push right after the same push sent something") }
+    for _ in 0..<4 {
+      _ = try await Prune(repository, policy: RetentionPolicy(last: 1), run: nil, grace: Self.grace).run()
+      scheduler.advance(90_000)
+    }
+    let last = try await Verify(repository, resources: resources, progress: Progress()).run(.quick)
+    if !last.damages.isEmpty { broken.append("the prunes at the end took \(last.damages.map(\.object))") }
+    if last.unusedBytes > 0 { broken.append("the prunes at the end left \(last.unusedBytes) bytes") }
+    let rest = try await memory.listUploads("").count + memory.list("deletions/").objects.count
+    if rest > 0 { broken.append("the prunes at the end left \(rest) uploads and records") }
+  }
+
+  /// Runs work to its end with nothing beside it.
+  private func perform(_ work: @escaping @Sendable (Episode) async throws -> Void) {
+    var isDone = false
+    let finish = { isDone = true }
+    nonisolated(unsafe) let finished = finish
+    Task.detached { [self] in
+      do { try await work(self) } catch let error as Broken { broken.append(error.what) } catch {
+        broken.append("\(error)")
+      }
+      finished()
+    }
+    scheduler.run(until: { isDone }, onDeath: { _ in })
+    if !isDone { broken.append("a command without faults does not end") }
+  }
+
+  private func surroundings(skew: Int64) -> Surroundings {
+    Surroundings(
+      now: { [scheduler] in Timestamp(seconds: scheduler.now.seconds + skew) },
+      random: { [scheduler] in scheduler.bytes($0) })
+  }
+
+  /// Six small buffers, and no thread but this one.
+  private var resources: Resources {
+    let inline = BlockingPool(threads: 0)
+    return Resources(
+      buffers: BufferPool(bufferSize: 1 << 16, count: 6), disk: inline, processors: inline, connections: 3)
+  }
+}

@@ -1,0 +1,128 @@
+import Glibc
+import ObjectStore
+import Platform
+
+/// Runs every task of this process on one thread, and decides by a seed which store call of which actor comes next.
+///
+/// All jobs of Swift's concurrency come to `jobs` through the runtime's hook and run in the order they came; only when none is left
+/// is one waiting call chosen. So an episode is a function of its seed.
+final class Scheduler: @unchecked Sendable {
+  // Sendable because the hook and the run loop keep every job, and so every use of this object, on the main thread.
+
+  /// What becomes of a call.
+  enum Outcome {
+    case done
+    /// The request never reached the store.
+    case lostRequest
+    /// The store did the work, and the answer was lost.
+    case lostAnswer
+    /// The store says no, for good.
+    case denied
+    /// What is read has a flipped bit on the way.
+    case flipped
+  }
+
+  /// A call that waits for its turn.
+  private struct Waiting {
+    let actor: Int
+    let operation: StoreOperation?
+    let since: Timestamp
+    /// Does the work of a call whose actor died, as a store does with a request that is on its way.
+    let finish: () -> Void
+    let continuation: UnsafeContinuation<Outcome, Never>
+  }
+
+  /// How long a call may take, in seconds: far less than half of the grace period.
+  static let longestCall = 3600.0
+
+  private(set) var now = Timestamp(seconds: 1_700_000_000)
+  private var random: SplitMix
+  private var waiting: [Waiting] = []
+  private var dead: Set<Int> = []
+  /// Whether calls fail and actors die.
+  var isFaulty = true
+  /// How often each thing happened.
+  private(set) var counts: [String: Int] = [:]
+  private var jobs: [UnownedJob] = []
+
+  init(seed: UInt64) { random = SplitMix(state: seed) }
+
+  func enqueue(_ job: UnownedJob) { jobs.append(job) }
+
+  /// A number below `bound`.
+  func pick(_ bound: Int) -> Int { Int.random(in: 0..<bound, using: &random) }
+  /// So many random bytes.
+  func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) } }
+  private func chance(_ percent: Double) -> Bool { Double.random(in: 0..<100, using: &random) < percent }
+
+  func count(_ what: String) { counts[what, default: 0] += 1 }
+
+  /// Lets time go by while nothing is under way.
+  func advance(_ seconds: Int64) { now = Timestamp(seconds: now.seconds + seconds) }
+
+  /// Waits for the call's turn. An actor that has died waits for ever.
+  func turn(_ actor: Int, _ operation: StoreOperation?, finish: @escaping () -> Void) async -> Outcome {
+    await withUnsafeContinuation { continuation in
+      guard !dead.contains(actor) else { return }
+      waiting.append(
+        Waiting(actor: actor, operation: operation, since: now, finish: finish, continuation: continuation))
+    }
+  }
+
+  /// Runs until `isOver`, or until nothing is left to do; `onDeath` hears of each actor that dies.
+  func run(until isOver: () -> Bool, onDeath: (Int) -> Void) {
+    while true {
+      while !jobs.isEmpty {
+        let job = jobs.removeFirst()
+        job.runSynchronously(on: MainActor.sharedUnownedExecutor)
+      }
+      if isOver() || waiting.isEmpty { return }
+      step(onDeath)
+    }
+  }
+
+  private func step(_ onDeath: (Int) -> Void) {
+    // Most calls are quick, some take minutes, and the oldest is never left behind for long.
+    let late = waiting.firstIndex { now.seconds(since: $0.since) > Self.longestCall }
+    let index = late ?? pick(waiting.count)
+    now = Timestamp(seconds: now.seconds + Int64(chance(2) ? pick(3000) : pick(5)))
+    let actor = waiting[index].actor
+    if isFaulty, chance(0.6) {
+      count("actor died")
+      dead.insert(actor)
+      let dropped = waiting.filter { $0.actor == actor }
+      waiting.removeAll { $0.actor == actor }
+      for call in dropped where chance(50) { call.finish() }
+      onDeath(actor)
+      return
+    }
+    let call = waiting.remove(at: index)
+    call.continuation.resume(returning: outcome(of: call.operation))
+  }
+
+  private func outcome(of operation: StoreOperation?) -> Outcome {
+    guard isFaulty, let operation, chance(8) else { return .done }
+    let outcome: Outcome =
+      switch pick(20) {
+      case 0: .denied
+      case 1...9: .lostRequest
+      case 10...12 where operation == .read: .flipped
+      default: .lostAnswer
+      }
+    count("\(operation.rawValue): \(outcome)")
+    return outcome
+  }
+}
+
+/// Repeatable random numbers (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+struct SplitMix: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var value = state
+    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+    return value ^ value >> 31
+  }
+}
