@@ -73,7 +73,13 @@ struct Environment: Sendable {
 
   /// What a command may use of the machine, for a repository's chunk size.
   func resources(for repository: Repository) throws -> Resources {
-    let size = max(repository.info.chunkSize, 8 << 20)
+    let size = max(repository.info.chunkSize, PackWriter.Sizes.standard.part)
+    let least = Resources.leastMemory(bufferSize: size)
+    guard configuration.memory >= least else {
+      throw UsageError(
+        "a repository with chunks of \(Quantity.format(bytes: repository.info.chunkSize)) needs at least \(Quantity.format(bytes: least)) of memory: raise --memory",
+        command: arguments.command.name)
+    }
     return Resources(
       memory: configuration.memory, bufferSize: size, threads: configuration.threads,
       connections: configuration.connections)

@@ -57,7 +57,8 @@ struct ChunkFetcher: Sendable {
   ) async throws -> [Loss] {
     // Two ranges go together, since two SHA-256 chains side by side take hardly longer than one.
     let pairs = stride(from: 0, to: ranges.count, by: 2).map { Array(ranges[$0..<min($0 + 2, ranges.count)]) }
-    let workers = max(1, min(resources.connections, resources.buffers.count - 2) / 2)
+    // Each holds two buffers and may need a third to read a chunk again; together they must never hold all.
+    let workers = max(1, min(resources.connections / 2, resources.buffers.count / 3))
     return try await concurrently(pairs, limit: workers) { pair in
       var losses: [Loss] = []
       var read: [(range: FetchRange, bytes: Slice)] = []

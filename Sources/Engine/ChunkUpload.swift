@@ -32,7 +32,8 @@ struct ChunkUpload {
       let indices = files.indices.filter { files[$0].fileClass == fileClass }
       if indices.isEmpty { continue }
       let writer = PackWriter(
-        store: store, pool: resources.processors, fileClass: fileClass, sizes: sizes, random: random)
+        store: store, pool: resources.processors, buffers: resources.buffers, fileClass: fileClass,
+        sizes: sizes, random: random)
       do {
         let part = try await run(indices.map { files[$0] }, below: root, writer, index: &index)
         for (index, file) in zip(indices, part.stored) { stored[index] = file }

@@ -14,9 +14,13 @@ public struct Resources: Sendable {
 
   /// Memory that the program needs besides its buffers, in bytes: code, metadata, libraries.
   public static let overhead = 96 << 20
-  /// The least `memory` that a push or restore can work with, in bytes.
-  public static let leastMemory = 192 << 20
+  /// The least `memory` that a push or restore can work with, in bytes, where chunks have the default size.
+  public static let leastMemory = leastMemory(bufferSize: 16 << 20)
   private static let mostBuffers = 22
+  private static let fewestBuffers = 6
+
+  /// The least `memory` that a push or restore can work with, in bytes, with buffers of a size.
+  public static func leastMemory(bufferSize: Int) -> Int { overhead + fewestBuffers * bufferSize }
 
   /// Resources within a bound.
   ///
@@ -26,7 +30,7 @@ public struct Resources: Sendable {
   ///   - threads: threads that make digests; 0 for one a processor, at most 8.
   ///   - connections: requests at once.
   public init(memory: Int, bufferSize: Int, threads: Int, connections: Int) {
-    let count = max(6, min(Self.mostBuffers, (memory - Self.overhead) / bufferSize))
+    let count = max(Self.fewestBuffers, min(Self.mostBuffers, (memory - Self.overhead) / bufferSize))
     let processors = threads > 0 ? threads : min(8, max(2, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
     buffers = BufferPool(bufferSize: bufferSize, count: count)
     disk = BlockingPool(threads: 4)

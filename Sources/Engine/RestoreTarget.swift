@@ -36,7 +36,8 @@ final class RestoreTarget: Sendable {
     self.overwrite = overwrite
     partialPath = Self.partialPath(path, snapshot)
     if mkdir(partialPath, 0o700) != 0, errno != EEXIST { throw SystemError.last("mkdir", partialPath) }
-    root = try OpenDirectory(partialPath)
+    // Not through a link that somebody put there.
+    root = try OpenDirectory(parent).directory(RelativePath(Self.split(partialPath).name))
     // The lock is the kernel's: it ends with the process, however that ends.
     guard flock(root.descriptor, LOCK_EX | LOCK_NB) == 0 else { throw EngineError.targetBusy(path: path) }
   }

@@ -76,7 +76,12 @@ extension Repository {
       throw FormatError.invalid(object: key, detail: "it does not end with a table")
     }
     if length > tail.count { tail = try await read(key, size: size, last: length) }
-    return try PackTable.decode(tail: Array(tail.suffix(length)), packSize: size, object: key)
+    let table = try PackTable.decode(tail: Array(tail.suffix(length)), packSize: size, object: key)
+    guard table.entries.allSatisfy({ $0.length <= info.chunkSize }) else {
+      throw FormatError.invalid(
+        object: key, detail: "a chunk is longer than the repository's chunk size, \(info.chunkSize) bytes")
+    }
+    return table
   }
 
   private func read(_ key: String, size: Int, last count: Int) async throws -> [UInt8] {

@@ -164,6 +164,9 @@ public struct Manifest: Equatable, Sendable {
   /// Sum of the files' sizes in bytes.
   public var bytes: Int { files.reduce(0) { $0 + $1.size } }
 
+  /// The length of its longest chunk in bytes.
+  var longestChunk: Int { files.lazy.flatMap(\.chunks).map(\.length).max() ?? 0 }
+
   /// The lines of `SHA256SUMS`, whose digest names the snapshot.
   public var sha256Sums: [UInt8] { SumsFile.lines(files.map { ($0.path, $0.sha256) }) }
   /// The lines of `MD5SUMS`.

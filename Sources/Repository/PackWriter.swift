@@ -38,22 +38,27 @@ public final class PackWriter {
   private let store: any ObjectStore
   private let pool: BlockingPool
   private let fileClass: FileClass
+  private let buffers: BufferPool
   private let sizes: Sizes
   private let random: @Sendable (Int) -> [UInt8]
   private var open: OpenPack?
+  /// The buffer that the waiting part was gathered in.
+  private var assembly: Buffer?
   private var upload: PackUpload?
   private var previous: Task<Manifest.PackReference, any Error>?
   private var finished: [Task<Manifest.PackReference, any Error>] = []
 
-  /// A writer of packs of one class. Digests of parts are made on `pool`.
+  /// A writer of packs of one class. Digests of parts are made on `pool`; `buffers` are those that the chunks come in, each at least
+  /// as large as a part: one or two of them are taken for what waits for more.
   public init(
-    store: any ObjectStore, pool: BlockingPool, fileClass: FileClass, sizes: Sizes,
+    store: any ObjectStore, pool: BlockingPool, buffers: BufferPool, fileClass: FileClass, sizes: Sizes,
     random: @escaping @Sendable (Int) -> [UInt8]
   ) {
     self.store = store
     self.pool = pool
+    self.buffers = buffers
     self.fileClass = fileClass
-    self.sizes = sizes
+    self.sizes = Sizes(pack: sizes.pack, part: min(sizes.part, buffers.bufferSize))
     self.random = random
   }
 
@@ -76,6 +81,7 @@ public final class PackWriter {
       try await send(pack.sealed)
       open?.sealed = []
     }
+    try await gather()
   }
 
   /// Closes the open pack and waits until all packs are stored; gives them in the order they were begun.
@@ -88,9 +94,33 @@ public final class PackWriter {
 
   /// Gives up: ends everything that is under way and removes the unfinished upload. What is complete stays.
   public func abandon() async {
+    open = nil
+    assembly = nil
     for task in finished { task.cancel() }
     await upload?.abandon()
     for task in finished { _ = try? await task.value }
+  }
+
+  /// Copies what waits for more into a buffer of its own: a little that is new must not hold the buffers of much that is not, or the
+  /// reader would wait for ever.
+  private func gather() async throws {
+    guard let pack = open else { return }
+    // A part that is full waits only while the next one has no byte, so one of them at most holds anything.
+    if pack.part.count > 0 { open?.part = try await assembled(pack.part) }
+    if let first = pack.sealed.first { open?.sealed = [try await assembled(first)] }
+  }
+
+  private func assembled(_ payload: Payload) async throws -> Payload {
+    // What was copied before stands at the front of the same buffer; nobody else has seen it.
+    let start = payload.slices.first.map { $0.buffer === assembly ? $0.count : 0 } ?? 0
+    let buffer: Buffer
+    if start > 0, let assembly { buffer = assembly } else { buffer = try await buffers.take() }
+    _ = payload.copy(
+      from: start, into: UnsafeMutableRawBufferPointer(rebasing: buffer.writable[start..<payload.count]))
+    assembly = buffer
+    var whole = Payload()
+    whole.append(buffer.slice(0..<payload.count))
+    return whole
   }
 
   private func add(_ slice: Slice, to pack: inout OpenPack) {
@@ -118,6 +148,7 @@ public final class PackWriter {
     if single == nil { try await send(pack.sealed) }
     let (upload, earlier) = (upload, previous)
     open = nil
+    assembly = nil
     self.upload = nil
     let task = Task {
       do {
@@ -135,6 +166,7 @@ public final class PackWriter {
 
   private func send(_ parts: [Payload]) async throws {
     guard let pack = open else { return }
+    assembly = nil
     let digests = try await pool.run { MD5.hash(each: parts) }
     if upload == nil {
       // One unfinished pack at most: the one before must be in the store first.

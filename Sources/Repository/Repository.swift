@@ -166,6 +166,10 @@ public struct Repository: Sendable {
   private func decode(_ bytes: [UInt8], of snapshot: Snapshot) throws(FormatError) -> Manifest {
     let key = snapshot.manifest.key
     let manifest = try Manifest.decode(bytes, object: key)
+    guard manifest.longestChunk <= info.chunkSize else {
+      throw .invalid(
+        object: key, detail: "a chunk is longer than the repository's chunk size, \(info.chunkSize) bytes")
+    }
     guard manifest.id == snapshot.id, manifest.run == snapshot.run, manifest.step == snapshot.step else {
       throw .invalid(object: key, detail: "it belongs to another snapshot")
     }

@@ -238,4 +238,36 @@ import Testing
     #expect(second.warnings.contains { $0.contains(first.snapshot.id) })
     #expect(try await world.repository().snapshots().snapshots.count == 2)
   }
+
+  @Test(
+    "a file that changes or goes while it is read is named, and nothing is committed",
+    arguments: ["grow", "touch", "replace", "remove"])
+  func changed(_ how: String) async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let file = "\(scratch.path)/checkpoint-1/more.raw"
+    // The first listing comes after the look at the files and before their reading.
+    let racing = FaultyStore(world.memory) { operation, _, call in
+      guard operation == .list, call == 1 else { return nil }
+      switch how {
+      case "grow": truncate(file, 600_000)
+      case "touch": utimensat(AT_FDCWD, file, nil, 0)
+      case "replace":
+        try? scratch.write("checkpoint-1/other", noise(500_000, seed: 9))
+        rename("\(scratch.path)/checkpoint-1/other", file)
+      default: unlink(file)
+      }
+      return nil
+    }
+    let error = await #expect(throws: EngineError.self) {
+      try await world.push("\(scratch.path)/checkpoint-1", in: racing)
+    }
+    switch error {
+    case .changedWhileRead(let path)?: #expect(path.hasSuffix("more.raw") && how != "remove")
+    case .vanished(let path)?: #expect(path.hasSuffix("more.raw") && how == "remove")
+    default: Issue.record("\(String(describing: error))")
+    }
+    #expect(try await world.keys("snapshots/").isEmpty)
+    #expect(try await world.memory.listUploads("").isEmpty)
+  }
 }

@@ -11,7 +11,8 @@ import Testing
 
   private func writer(_ store: any ObjectStore, pack: Int = 1000, part: Int = 300) -> PackWriter {
     PackWriter(
-      store: store, pool: pool, fileClass: .weights, sizes: .init(pack: pack, part: part),
+      store: store, pool: pool, buffers: BufferPool(bufferSize: 4096, count: 3), fileClass: .weights,
+      sizes: .init(pack: pack, part: part),
       random: Surroundings.system.random)
   }
 
@@ -134,6 +135,31 @@ import Testing
       await #expect(throws: FormatError.self) {
         try await repository.table(ofPack: "packs/weights/bb/x", size: bytes.count)
       }
+    }
+  }
+
+  @Test("a little that is new among much that is not never holds the buffers that the reader waits for")
+  func sparse() async throws {
+    let store = MemoryStore()
+    let buffers = BufferPool(bufferSize: 4096, count: 4)
+    let writer = PackWriter(
+      store: store, pool: pool, buffers: buffers, fileClass: .weights, sizes: .init(pack: 50_000, part: 4096),
+      random: Surroundings.system.random)
+    var expected: [(String, Int, [UInt8])] = []
+    for index in 0..<100 {
+      // Of each buffer that was read, 100 bytes are new.
+      let buffer = try await buffers.take()
+      for byte in 0..<4096 { buffer.writable[byte] = UInt8(truncatingIfNeeded: byte &* 31 &+ index) }
+      let slice = buffer.slice(500..<600)
+      let bytes = slice.withBytes { Array($0) }
+      let place = writer.append(try #require(ChunkID(SHA256.hash(bytes))), slice)
+      expected.append((place.pack, place.offset, bytes))
+      try await writer.sendFullParts()
+    }
+    _ = try await writer.finish()
+    for (pack, offset, bytes) in expected {
+      let stored = try await store.get(pack, limit: 1 << 20)
+      #expect(Array(stored[offset..<offset + bytes.count]) == bytes)
     }
   }
 

@@ -17,7 +17,7 @@ extension RecordDocument {
           versions.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         ))
     }
-    if let curve = lossCurve { rows.append(("loss", curve)) }
+    if let curve = lossCurve { rows.append(("loss curve", curve)) }
     if !files.isEmpty { rows.append(("record", files.map(\.name).joined(separator: ", "))) }
     for remark in remarks { rows.append(("remark", remark)) }
     return rows

@@ -7,7 +7,9 @@ enum InitCommand: Command {
     options: [
       OptionSpec(
         "chunk-size", "SIZE", "Cut files into chunks of at most SIZE: 64KiB to 64MiB, 16MiB by default."),
-      OptionSpec("recreate", "Write a lost or damaged ckbackup.json anew; nothing else changes."),
+      OptionSpec(
+        "recreate",
+        "Write a lost or damaged ckbackup.json anew, with --chunk-size where it was not the default."),
     ],
     details: """
       The place must be empty: a prefix of an existing bucket, or a directory, which is made (mode 0700) where it does not exist.
