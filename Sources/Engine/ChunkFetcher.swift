@@ -4,7 +4,7 @@ import Platform
 import Repository
 
 /// A chunk that is wanted from a pack.
-struct WantedChunk: Sendable {
+struct WantedChunk: Hashable, Sendable {
   let id: ChunkID
   /// Where in the pack it begins, in bytes.
   let offset: Int

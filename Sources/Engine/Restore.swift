@@ -62,7 +62,7 @@ public struct Restore: Sendable {
     progress.begin(.prepare)
     if options.selection.part == .record { return try await restoreRecord(snapshot, to: path, options) }
     let manifest = try await repository.manifest(of: snapshot)
-    let plan = RestorePlan(manifest, selection: options.selection)
+    let plan = try RestorePlan(manifest, selection: options.selection)
     guard !plan.isEmpty else {
       throw EngineError.nothingSelected
     }

@@ -25,7 +25,8 @@ struct RestorePlan: Sendable {
   /// Whether there is nothing to restore.
   var isEmpty: Bool { files.isEmpty && links.isEmpty }
 
-  init(_ manifest: Manifest, selection: Selection) {
+  /// Throws `FormatError.invalid` where a chunk has two lengths, which would leave bytes of a file unwritten.
+  init(_ manifest: Manifest, selection: Selection) throws(FormatError) {
     files = manifest.files.indices.filter {
       selection.contains(manifest.files[$0].path, fileClass: manifest.files[$0].fileClass)
     }
@@ -34,10 +35,10 @@ struct RestorePlan: Sendable {
       selection.isEverything || selection.contains($0.path, fileClass: .weights)
     }
     isWhole = selection.isEverything
-    needs = Self.needs(of: files, in: manifest)
+    needs = try Self.needs(of: files, in: manifest)
   }
 
-  private static func needs(of files: [Int], in manifest: Manifest) -> [ChunkID: Need] {
+  private static func needs(of files: [Int], in manifest: Manifest) throws(FormatError) -> [ChunkID: Need] {
     var needs: [ChunkID: Need] = [:]
     var zeros: [Int: ChunkID?] = [:]
     for index in files {
@@ -51,11 +52,13 @@ struct RestorePlan: Sendable {
           if chunk.id == zero { continue }
         }
         let destination = Destination(file: index, offset: offset)
-        needs[
-          chunk.id,
-          default: Need(pack: chunk.pack, offset: chunk.offset, length: chunk.length, destinations: [])
-        ]
-        .destinations.append(destination)
+        let new = Need(pack: chunk.pack, offset: chunk.offset, length: chunk.length, destinations: [])
+        guard needs[chunk.id, default: new].length == chunk.length else {
+          throw .invalid(
+            object: "the manifest of \(manifest.run)@\(manifest.step)",
+            detail: "a chunk has two lengths in it")
+        }
+        needs[chunk.id, default: new].destinations.append(destination)
       }
     }
     return needs

@@ -75,7 +75,9 @@ final class RestoreTarget: Sendable {
   /// Where a restore of a snapshot to a path is built.
   static func partialPath(_ path: String, _ snapshot: Snapshot) -> String {
     let (parent, name) = split(path)
-    return "\(parent)/.\(String(name.prefix(180))).ckbackup-\(snapshot.id)"
+    // A name has at most 255 bytes, and what is added takes 28. A letter that is cut in two becomes one of three bytes.
+    let beginning = String(decoding: name.utf8.prefix(180), as: UTF8.self)
+    return "\(parent)/.\(beginning).ckbackup-\(snapshot.id)"
   }
 
   /// Whether another file system begins at a path, so that nothing can be renamed to it.

@@ -81,17 +81,20 @@ public struct Verify: Sendable {
       ? stored.values.filter { needed[$0.key] == nil }.reduce(0) { $0 + $1.size } : 0
     report.damages += try await checkRecords(whole, deep: depth != .quick)
 
-    var present: [Manifest.PackReference] = []
+    // A pack of the right size is read all the same where the listing or an earlier verify speaks against it: its bytes decide.
+    var readable: [Manifest.PackReference] = []
+    var faults: [String: Damage.Kind] = [:]
     for (key, reference) in needed.sorted(by: { $0.key < $1.key }) {
-      if let kind = Self.fault(of: reference, stored: stored[key], ledger: ledger) {
-        let (labels, files) = Damage.users(of: key, in: whole)
-        report.damages.append(Damage(object: key, kind: kind, snapshots: labels, files: files))
-      } else {
-        present.append(reference)
-      }
+      faults[key] = Self.fault(of: reference, stored: stored[key], ledger: ledger)
+      if stored[key]?.size == reference.size { readable.append(reference) }
+    }
+    let chosenPacks = Self.choose(readable, depth, ledger)
+    for pack in chosenPacks { faults[pack.key] = nil }
+    for (key, kind) in faults.sorted(by: { $0.key < $1.key }) {
+      let (labels, files) = Damage.users(of: key, in: whole)
+      report.damages.append(Damage(object: key, kind: kind, snapshots: labels, files: files))
     }
     if depth != .quick {
-      let chosenPacks = Self.choose(present, depth, ledger)
       try await readPacks(chosenPacks, stored, whole, &ledger, &report)
       do {
         try await repository.write(ledger, replacing: ledgerKeys)
@@ -158,12 +161,13 @@ public struct Verify: Sendable {
     _ manifests: [(snapshot: Snapshot, manifest: Manifest)], _ ledger: inout Ledger, _ report: inout Report
   ) async throws {
     progress.begin(.verify, total: packs.reduce(0) { $0 + $1.size })
-    var wanted: [String: [Int: WantedChunk]] = [:]
+    // Whole chunks, not their places: a manifest that names another chunk at a place is held to its own word.
+    var wanted: [String: Set<WantedChunk>] = [:]
     for (_, manifest) in manifests {
       for file in manifest.files {
         for chunk in file.chunks {
-          wanted[manifest.packs[chunk.pack].key, default: [:]][chunk.offset] = WantedChunk(
-            id: chunk.id, offset: chunk.offset, length: chunk.length)
+          wanted[manifest.packs[chunk.pack].key, default: []].insert(
+            WantedChunk(id: chunk.id, offset: chunk.offset, length: chunk.length))
         }
       }
     }
@@ -173,17 +177,17 @@ public struct Verify: Sendable {
       var ranges: [FetchRange] = []
       var losses: [ChunkFetcher.Loss] = []
       for pack in group {
-        var chunks = wanted[pack.key] ?? [:]
+        var chunks = wanted[pack.key] ?? []
         do {
           let table = try await repository.table(ofPack: pack.key, size: pack.size)
-          for entry in table.entries where chunks[entry.offset] == nil {
-            chunks[entry.offset] = WantedChunk(id: entry.id, offset: entry.offset, length: entry.length)
+          for entry in table.entries {
+            chunks.insert(WantedChunk(id: entry.id, offset: entry.offset, length: entry.length))
           }
         } catch is FormatError {
           losses.append(.init(pack: pack.key, kind: .wrongContent, chunks: []))
         }
         ranges += FetchRange.ranges(
-          of: Array(chunks.values), in: pack.key, limit: resources.buffers.bufferSize)
+          of: Array(chunks), in: pack.key, limit: resources.buffers.bufferSize)
       }
       losses += try await fetcher.fetch(ranges) { _, _, _ in }
       let bad = Set(losses.map(\.pack))

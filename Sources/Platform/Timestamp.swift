@@ -15,7 +15,11 @@ public struct Timestamp: Hashable, Comparable, Sendable {
   }
 
   /// Whole seconds since 1970, rounded down.
-  public var seconds: Int64 { Int64((Double(nanoseconds) / 1e9).rounded(.down)) }
+  public var seconds: Int64 {
+    // Integers: a Double rounds the last nanoseconds of a second up to the next one.
+    let (quotient, remainder) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+    return remainder < 0 ? quotient - 1 : quotient
+  }
 
   /// The system's clock.
   public static func now() -> Timestamp {
@@ -41,7 +45,7 @@ public struct Timestamp: Hashable, Comparable, Sendable {
 
   /// `strftime` on this moment, in UTC or the machine's time zone.
   public func format(_ pattern: String, local: Bool) -> String {
-    var time = time_t((Double(nanoseconds) / 1e9).rounded(.down))
+    var time = time_t(seconds)
     var parts = tm()
     _ = local ? localtime_r(&time, &parts) : gmtime_r(&time, &parts)
     var text = [CChar](repeating: 0, count: 128)
@@ -50,21 +54,23 @@ public struct Timestamp: Hashable, Comparable, Sendable {
   }
 
   /// Reads RFC 3339 in UTC (`2026-11-24T03:42:54Z`, fractions of a second allowed) or an HTTP date
-  /// (`Tue, 24 Nov 2026 03:42:54 GMT`). Nil where it is neither.
+  /// (`Tue, 24 Nov 2026 03:42:54 GMT`). Nil where it is neither, in another time zone too.
   public init?(parsing text: String) {
-    for pattern in ["%Y-%m-%dT%H:%M:%S", "%a, %d %b %Y %H:%M:%S GMT"] {
+    for (pattern, zones) in [
+      ("%Y-%m-%dT%H:%M:%S", ["Z", "z", "+00:00"]), ("%a, %d %b %Y %H:%M:%S", [" GMT"]),
+    ] {
       var seconds: Int64 = 0
       let length = ck_parse_time(text, pattern, &seconds)
       guard length >= 0 else { continue }
-      let rest = text.utf8.dropFirst(Int(length))
+      var rest = text.utf8.dropFirst(Int(length))
       var nanoseconds: Int64 = 0
       if rest.first == UInt8(ascii: ".") {
-        let digits = rest.dropFirst().prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }.prefix(
-          9)
-        nanoseconds =
-          Int64(String(decoding: digits, as: UTF8.self) + String(repeating: "0", count: 9 - digits.count))
-          ?? 0
+        let digits = rest.dropFirst().prefix { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }
+        rest = rest.dropFirst(1 + digits.count)
+        let kept = String(decoding: digits.prefix(9), as: UTF8.self)
+        nanoseconds = Int64(kept + String(repeating: "0", count: 9 - kept.utf8.count)) ?? 0
       }
+      guard zones.contains(where: { rest.elementsEqual($0.utf8) }) else { continue }
       let whole = Timestamp(seconds: seconds).nanoseconds
       let (sum, overflow) = whole.addingReportingOverflow(nanoseconds)
       self.init(nanoseconds: overflow ? whole : sum)

@@ -8,8 +8,10 @@ extension Manifest {
   static let largestObject = 512 << 20
   /// No chunk is longer, whatever a repository's chunk size is.
   static let longestChunk = 64 << 20
+  /// No pack is larger: the writer ends one at 10,000 parts of 16 MiB. Sums over all packs of a manifest cannot overflow.
+  static let largestPack = 1 << 38
 
-  /// The manifest as its object's bytes: gzip over JSON.
+  /// The manifest as its object's bytes: gzip over JSON. Throws `.invalid` where it would be larger than what `decode` takes.
   public func encode() throws(FormatError) -> [UInt8] {
     func octal(_ mode: UInt32) -> String {
       let digits = String(mode, radix: 8)
@@ -43,7 +45,12 @@ extension Manifest {
           path: path.text, pathBase64: path.base64, mode: octal(directory.attributes.permissions),
           mtime: directory.attributes.modified.nanoseconds)
       })
-    return try Gzip.compress(MetadataCoding.encode(document, pretty: false))
+    let json = try MetadataCoding.encode(document, pretty: false)
+    let object = json.count <= Self.largestExpanded ? try Gzip.compress(json) : []
+    guard !object.isEmpty, object.count <= Self.largestObject else {
+      throw .invalid(object: "manifest of \(run)@\(step)", detail: "it has too many files and chunks")
+    }
+    return object
   }
 
   /// Reads a manifest's object and checks everything in it that a restore relies on.
@@ -102,7 +109,9 @@ private struct Reader {
     }
     var references: [Manifest.PackReference] = []
     for pack in packs {
-      guard pack.key.hasPrefix(ObjectKey.packs), (try? RelativePath(pack.key)) != nil, pack.size > 0 else {
+      guard pack.key.hasPrefix(ObjectKey.packs), (try? RelativePath(pack.key)) != nil,
+        (1...Manifest.largestPack).contains(pack.size)
+      else {
         throw invalid("pack \(pack.key) has an impossible name or size")
       }
       references.append(.init(key: pack.key, size: pack.size, etag: pack.etag, fileClass: pack.class))

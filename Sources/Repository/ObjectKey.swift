@@ -69,10 +69,11 @@ public enum ObjectKey {
       let run = decode(parts[1])
     else { return nil }
     let name = parts[2].dropLast(5).split(separator: "-", omittingEmptySubsequences: false)
-    guard name.count == 2, name[0].count == 12, let step = Int(name[0]), step >= 0,
-      isSnapshotID(String(name[1]))
-    else { return nil }
-    return (run, step, String(name[1]))
+    guard name.count == 2, let step = Int(name[0]), isSnapshotID(String(name[1])) else { return nil }
+    let id = String(name[1])
+    // A step has just one spelling: neither signs nor more zeros than it needs.
+    return marker(run: run, step: step, id: id).utf8.elementsEqual(key.utf8) && step >= 0
+      ? (run, step, id) : nil
   }
 
   /// Whether a text has the form of a snapshot's id: 16 lower-case hexadecimal digits.

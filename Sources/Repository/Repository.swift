@@ -114,6 +114,8 @@ public struct Repository: Sendable {
       return .success(snapshot)
     } catch StoreError.missing {
       return .success(nil)
+    } catch StoreError.tooLarge(_, let limit) {
+      return .failure(.invalid(object: object.key, detail: "it has more than \(limit) bytes"))
     } catch let error as FormatError {
       return .failure(error)
     }

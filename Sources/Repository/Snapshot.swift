@@ -100,10 +100,17 @@ public struct Snapshot: Codable, Equatable, Sendable {
     guard let name = ObjectKey.parse(marker: key), name == (snapshot.run, snapshot.step, snapshot.id) else {
       throw .invalid(object: key, detail: "it describes another snapshot than its name says")
     }
-    guard snapshot.files >= 0, snapshot.bytes >= 0, snapshot.addedBytes >= 0, snapshot.manifest.size > 0,
-      snapshot.manifest.key.hasPrefix(ObjectKey.manifests), ChunkID(hex: snapshot.manifest.sha256) != nil
-    else { throw .invalid(object: key, detail: "its sizes or its manifest's name are impossible") }
+    let sizes = 0...mostBytes
+    guard sizes.contains(snapshot.files), sizes.contains(snapshot.bytes), sizes.contains(snapshot.addedBytes),
+      snapshot.manifest.size > 0
+    else { throw .invalid(object: key, detail: "its sizes are impossible") }
+    guard let digest = ChunkID(hex: snapshot.manifest.sha256)?.bytes,
+      snapshot.manifest.key
+        == ObjectKey.manifest(run: snapshot.run, step: snapshot.step, id: snapshot.id, digest: digest)
+    else { throw .invalid(object: key, detail: "its manifest's name is impossible") }
     return snapshot
   }
 
+  /// No snapshot has more bytes: 1 PiB. Sums over thousands of snapshots stay far from overflowing.
+  private static let mostBytes = 1 << 50
 }

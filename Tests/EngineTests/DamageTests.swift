@@ -60,6 +60,52 @@ import Testing
     #expect(report.damages.first?.snapshots == [snapshot.label])
   }
 
+  @Test(
+    "lost and damaged manifests are found and never restored from, and the next push heals them",
+    arguments: [true, false])
+  func manifest(_ isLost: Bool) async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let key = snapshot.manifest.key
+    if isLost { try await world.memory.delete([key]) } else { try await world.damage(key, at: 20) }
+    #expect(try await world.verify(.quick).damages.map(\.object) == [key])
+    await #expect(throws: FormatError.self) { try await world.restore(snapshot, to: "\(scratch.path)/out") }
+    let healed = try await world.push("\(scratch.path)/checkpoint-1")
+    #expect(!healed.wasPresent && healed.addedBytes == 0, "the packs were all there")
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    try await world.restore(healed.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test("a lost pack is sent again by the next push, without a verify in between")
+  func lostPack() async throws {
+    let (world, scratch, _) = try await pushed()
+    let pack = try #require(try await world.keys("packs/weights/").first)
+    try await world.memory.delete([pack])
+    let healed = try await world.push("\(scratch.path)/checkpoint-1")
+    #expect(!healed.wasPresent && healed.addedBytes > 0)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    try await world.restore(healed.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test("damage that a verify found is told by quick ones too, until a deep one finds the pack good again")
+  func remembered() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let pack = try #require(try await world.keys("packs/training/").first)
+    try await world.damage(pack, at: 1000)
+    #expect(try await world.verify(.deep).damages.count == 1)
+    let quick = try await world.verify(.quick)
+    #expect(quick.damages.map(\.object) == [pack] && quick.coveredSince == nil)
+    // The right bytes come back from elsewhere, and the store gives them an ETag of its own.
+    try await world.damage(pack, at: 1000)
+    #expect(try await world.verify(.quick).damages.map(\.object) == [pack], "nobody has read them yet")
+    world.clock.advance(60)
+    let deep = try await world.verify(.deep)
+    #expect(deep.damages.isEmpty && deep.coveredSince == world.clock.now)
+    #expect(try await world.verify(.quick).damages.isEmpty)
+    try await world.restore(snapshot, to: "\(scratch.path)/out")
+  }
+
   @Test("a damaged table is found although every chunk is right")
   func table() async throws {
     let (world, _, _) = try await pushed()
@@ -81,6 +127,21 @@ import Testing
       try #require(rounds <= packs)
     }
     #expect(rounds == packs)
+  }
+
+  @Test("a budget that does not reach a replaced pack leaves it under suspicion")
+  func suspicion() async throws {
+    let (world, _, _) = try await pushed()
+    let packs = try await world.keys("packs/")
+    for pack in packs {
+      // The same bytes under another ETag, as in a bucket that was copied.
+      try await world.memory.put(pack, Payload(try await world.memory.get(pack, limit: 1 << 30)))
+    }
+    for read in 1...packs.count {
+      world.clock.advance(60)
+      #expect(try await world.verify(.budget(1)).damages.count == packs.count - read)
+    }
+    #expect(try await world.verify(.quick).damages.isEmpty)
   }
 
   @Test("a transient flip on the way is read again and does no harm")

@@ -23,7 +23,7 @@ private let now = Timestamp(seconds: 1_700_000_000)
 
 @Suite("Retention") struct RetentionTests {
   /// A run of random snapshots, and a policy of random rules.
-  private func random(_ generator: inout SystemRandomNumberGenerator) -> ([Snapshot], RetentionPolicy) {
+  private func random(_ generator: inout Seeded) -> ([Snapshot], RetentionPolicy) {
     let steps = Set(
       (0..<Int.random(in: 1...30, using: &generator)).map { _ in Int.random(in: 0...100, using: &generator) })
     let snapshots = steps.map { step in
@@ -42,9 +42,11 @@ private let now = Timestamp(seconds: 1_700_000_000)
     return (snapshots, policy)
   }
 
-  @Test("milestones and the newest complete snapshot stay, whatever the rules; more rules keep no less")
+  @Test(
+    "milestones and the newest complete snapshot stay, whatever the rules; more rules keep no less; the seed is printed"
+  )
   func properties() {
-    var generator = SystemRandomNumberGenerator()
+    var generator = Seeded()
     for _ in 0..<500 {
       let (snapshots, policy) = random(&generator)
       let kept = policy.decide(snapshots, now: now).filter(\.keeps).map(\.snapshot)
@@ -56,6 +58,36 @@ private let now = Timestamp(seconds: 1_700_000_000)
       wider.every = 7
       let more = wider.decide(snapshots, now: now).filter(\.keeps).map(\.snapshot)
       if policy.every == nil, !policy.isEmpty { #expect(kept.allSatisfy(more.contains), "\(policy)") }
+    }
+  }
+
+  @Test("what is kept is what the single rules keep together, and what none names goes; the seed is printed")
+  func union() {
+    var generator = Seeded()
+    for _ in 0..<300 {
+      let (snapshots, policy) = random(&generator)
+      func kept(_ policy: RetentionPolicy) -> Set<String> {
+        Set(policy.decide(snapshots, now: now).filter(\.keeps).map(\.snapshot.key))
+      }
+      var single = [RetentionPolicy(tags: ["on nothing"])]
+      if let last = policy.last { single.append(RetentionPolicy(last: last)) }
+      if let every = policy.every { single.append(RetentionPolicy(every: every)) }
+      if let within = policy.within { single.append(RetentionPolicy(within: within)) }
+      if !policy.tags.isEmpty { single.append(RetentionPolicy(tags: policy.tags)) }
+      single += policy.best.map { RetentionPolicy(best: [$0]) }
+      if policy.isEmpty { single.append(RetentionPolicy()) }
+      #expect(kept(policy) == single.reduce(into: []) { $0.formUnion(kept($1)) }, "\(policy)")
+
+      let complete = snapshots.filter(\.complete).sorted { $0.step < $1.step }
+      let always = Set((snapshots.filter(\.milestone) + complete.suffix(1)).map(\.key))
+      let fallback = complete.isEmpty ? Set(snapshots.max { $0.step < $1.step }.map { [$0.key] } ?? []) : []
+      for count in 1...4 {
+        #expect(
+          kept(RetentionPolicy(last: count))
+            == always.union(fallback).union(complete.suffix(count).map(\.key)))
+      }
+      #expect(
+        policy.decide(snapshots.shuffled(using: &generator), now: now) == policy.decide(snapshots, now: now))
     }
   }
 

@@ -108,6 +108,76 @@ import Testing
     _ = scratch
   }
 
+  @Test("what is condemned and needed again is spared, and the rest of its record goes")
+  func spared() async throws {
+    let (world, scratch) = try await three()
+    let remains = "packs/weights/00/00000000000000000000000000000000"
+    try await world.memory.put(remains, Payload(noise(100, seed: 1)))
+    let living = try await world.keys("packs/") + world.keys("manifests/") + world.keys("records/")
+    _ = try await world.repository().condemn(living)
+    world.clock.advance(86_401)
+    let report = try await world.prune(RetentionPolicy(last: 9))
+    #expect(report.spared == living.count - 1 && report.deletedObjects == 1)
+    #expect(try await world.memory.head(remains) == nil)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    _ = scratch
+  }
+
+  @Test("records and manifests of what was forgotten go with its packs, and nothing is left behind")
+  func everything() async throws {
+    let (world, scratch) = try await three()
+    let snapshots = try await world.repository().snapshots().snapshots
+    try await world.prune(RetentionPolicy(last: 1))
+    for snapshot in snapshots {
+      #expect(try await world.memory.head(snapshot.manifest.key) != nil, "not before the grace period")
+    }
+    world.clock.advance(86_401)
+    try await world.prune(RetentionPolicy(last: 1))
+    for snapshot in snapshots.dropLast() {
+      #expect(try await world.memory.head(snapshot.manifest.key) == nil)
+      #expect(try await world.keys(snapshot.record).isEmpty)
+    }
+    let left = try #require(snapshots.last)
+    let needed = try await world.repository().manifest(of: left).packs.map(\.key).sorted()
+    #expect(try await world.keys("packs/") == needed)
+    #expect(try await world.keys("records/").allSatisfy { $0.hasPrefix(left.record) })
+    _ = scratch
+  }
+
+  @Test(
+    "metadata that cannot be read stops every deletion",
+    arguments: ["manifest", "lost manifest", "deletions"])
+  func unreadable(_ what: String) async throws {
+    let (world, scratch) = try await three()
+    try await world.prune(RetentionPolicy(last: 2))
+    let left = try #require(try await world.repository().snapshots().snapshots.last)
+    switch what {
+    case "manifest": try await world.damage(left.manifest.key, at: 30)
+    case "lost manifest": try await world.memory.delete([left.manifest.key])
+    default: try await world.memory.put("deletions/broken.json", Payload([1]))
+    }
+    let before = try await world.keys("")
+    world.clock.advance(1_000_000)
+    await #expect(throws: (any Error).self) { try await world.prune(RetentionPolicy(last: 1)) }
+    #expect(try await world.keys("") == before)
+    _ = scratch
+  }
+
+  @Test("a prune of one run leaves the others alone")
+  func oneRun() async throws {
+    let (world, scratch) = try await three()
+    for step in 1...3 {
+      try await world.push("\(scratch.path)/\(step)", step: step) { $0.run = "other" }
+    }
+    let prune = Prune(
+      try await world.repository(), policy: RetentionPolicy(last: 1), run: "other", grace: World.grace)
+    #expect(try await prune.run().forgotten.map(\.address) == ["other@1", "other@2"])
+    #expect(try await world.repository().snapshots(of: "demo").snapshots.count == 3)
+    world.clock.advance(86_401)
+    _ = try await prune.run()
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
   @Test("a plan changes nothing and foretells the prune")
   func plan() async throws {
     let (world, scratch) = try await three()

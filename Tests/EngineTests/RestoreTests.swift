@@ -62,6 +62,64 @@ import Testing
     #expect(!names.contains { $0.hasPrefix(".") }, "nothing hidden is left")
   }
 
+  @Test("a target may have the longest name that a file system takes, in any script")
+  func longNames() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    for name in [String(repeating: "x", count: 255), String(repeating: "日", count: 85), "a\u{301}b"] {
+      try await world.restore(snapshot, to: "\(scratch.path)/\(name)")
+      #expect(try Picture("\(scratch.path)/\(name)") == Picture("\(scratch.path)/checkpoint-1"))
+    }
+  }
+
+  @Test("two restores to one target are refused while the first is at work")
+  func busy() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let partial = "\(scratch.path)/.out.ckbackup-\(snapshot.id)"
+    mkdir(partial, 0o700)
+    let other = try OpenDirectory(partial)
+    try #require(flock(other.descriptor, LOCK_EX) == 0)
+    let error = await #expect(throws: EngineError.self) {
+      try await world.restore(snapshot, to: "\(scratch.path)/out")
+    }
+    guard case .targetBusy? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    flock(other.descriptor, LOCK_UN)
+    try await world.restore(snapshot, to: "\(scratch.path)/out")
+  }
+
+  @Test("a selection that leaves nothing, and a target without a name, are refused and make nothing")
+  func refused() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let before = try Picture(scratch.path)
+    await #expect(throws: EngineError.self) {
+      try await world.restore(
+        snapshot, to: "\(scratch.path)/out", options: .init(selection: Selection(include: ["none"])))
+    }
+    for target in ["\(scratch.path)/.", "\(scratch.path)/..", "/"] {
+      await #expect(throws: EngineError.self) { try await world.restore(snapshot, to: target) }
+    }
+    await #expect(throws: (any Error).self) {
+      try await world.restore(
+        snapshot, to: "\(scratch.path)/out", options: .init(seed: "\(scratch.path)/no seed"))
+    }
+    #expect(try Picture(scratch.path) == before)
+  }
+
+  @Test("remains that were changed meanwhile are not believed")
+  func changedRemains() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let partial = ".out.ckbackup-\(snapshot.id)"
+    try scratch.write("\(partial)/more.raw", noise(500_000, seed: 99))
+    try scratch.write("\(partial)/small/a", [2])
+    try scratch.write("\(partial)/weights.raw", [1, 2, 3])
+    try scratch.write("\(partial)/empty/is a directory", [1])
+    try scratch.write("\(partial)/foreign", [1])
+    try await world.restore(snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
   @Test("a seed spares the fetching of what it has")
   func seed() async throws {
     let (world, scratch, snapshot) = try await pushed()

@@ -23,6 +23,96 @@ import Testing
     #expect(try await world.memory.listUploads("").isEmpty)
   }
 
+  @Test("names of any bytes, deep paths, odd modes and times before 1970 come back")
+  func oddEntries() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    let root = try OpenDirectory(scratch.path)
+    let deep = (0..<60).map { "directory-\($0)" }.joined(separator: "/")
+    let names: [[UInt8]] = [
+      Array("c/".utf8) + [0xff, 0xfe, 0x0a], Array("c/\u{301}".utf8), Array("c/ü".utf8),
+      Array("c/u\u{308}".utf8), Array("c/-rf *".utf8), Array("c/\(deep)/file".utf8), Array("c/\\".utf8),
+      Array("c/".utf8) + [0xc3] + Array("/inner".utf8), Array("c/.hidden".utf8),
+    ]
+    for (index, name) in names.enumerated() {
+      let path = try RelativePath(name)
+      let file = try root.openForWriting(path, flags: O_CREAT)
+      try file.write(name, at: index * 1000)
+      try file.setPermissions([0, 0o111, 0o7777, 0o400, 0o644, 0o2750][index % 6])
+      try root.setModified(path, Timestamp(nanoseconds: Int64(index - 3) * 1_000_000_000 - 1))
+    }
+    try root.makeLink(RelativePath(Array("c/".utf8) + [0xfe]), target: [0xff, 0x2f, 0x0a])
+    let pushed = try await world.push("\(scratch.path)/c")
+    try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/c"))
+    #expect(try await world.push("\(scratch.path)/out").wasPresent)
+  }
+
+  @Test("a checkpoint whose files are all empty comes back, with no pack at all")
+  func emptyFiles() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    for name in ["c/a", "c/b/c", "c/b/d"] { try scratch.write(name, []) }
+    let pushed = try await world.push("\(scratch.path)/c")
+    try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/c"))
+    #expect(try await world.keys("packs/").isEmpty)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    #expect(try await world.push("\(scratch.path)/c").wasPresent)
+  }
+
+  @Test("random trees come back, and each push sends no chunk twice; the seed is printed")
+  func randomTrees() async throws {
+    var generator = Seeded()
+    let world = try await World()
+    for round in 0..<6 {
+      let scratch = try Scratch()
+      for file in 0..<Int.random(in: 1...300, using: &generator) {
+        // Few different sizes and contents, so that files share chunks within a push and between pushes.
+        let size = [0, 1, 4095, 65_536, 65_537, 200_000][
+          min(5, Int.random(in: 0...40, using: &generator) / 7)]
+        let seed = UInt64.random(in: 0..<9, using: &generator)
+        try scratch.write("c/\(file % 7)/\(file)", noise(size, seed: seed))
+      }
+      let before = try await world.memory.list(ObjectKey.packs).objects.reduce(0) { $0 + $1.size }
+      let pushed = try await world.push("\(scratch.path)/c", step: round)
+      let after = try await world.memory.list(ObjectKey.packs).objects.reduce(0) { $0 + $1.size }
+      #expect(
+        (0...(64 << 10)).contains(after - before - pushed.addedBytes), "a pack is its chunks and a table")
+      try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
+      #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/c"), "round \(round)")
+      #expect(try await world.push("\(scratch.path)/c", step: round).wasPresent)
+    }
+    let chunks = try await ids(in: world)
+    #expect(chunks.count == Set(chunks).count)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  /// The chunks of all packs, by their tables.
+  private func ids(in world: World) async throws -> [ChunkID] {
+    let repository = try await world.repository()
+    var ids: [ChunkID] = []
+    for pack in try await world.memory.list(ObjectKey.packs).objects {
+      ids += try await repository.table(ofPack: pack.key, size: pack.size).entries.map(\.id)
+    }
+    return ids
+  }
+
+  @Test("two pushes of one checkpoint at once leave one snapshot that is whole")
+  func twins() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let source = "\(scratch.path)/checkpoint-1"
+    async let first = world.push(source)
+    async let second = world.push(source)
+    let snapshots = [try await first.snapshot, try await second.snapshot]
+    #expect(snapshots[0].id == snapshots[1].id)
+    #expect(try await world.repository().snapshots().snapshots.count == 1)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    for (index, snapshot) in snapshots.enumerated() {
+      try await world.restore(snapshot, to: "\(scratch.path)/out-\(index)")
+      #expect(try Picture("\(scratch.path)/out-\(index)") == Picture(source))
+    }
+  }
+
   @Test("a second checkpoint sends only the chunks that changed")
   func incremental() async throws {
     let (world, scratch) = (try await World(), try Scratch())
@@ -89,6 +179,19 @@ import Testing
     mkdir("\(scratch.path)/empty", 0o700)
     await #expect(throws: EngineError.self) { try await world.push("\(scratch.path)/empty") }
     #expect(try await world.keys("packs/").isEmpty)
+  }
+
+  @Test("a dry run of what is there already changes no label")
+  func dryRunPresent() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let pushed = try await world.push("\(scratch.path)/checkpoint-1")
+    let plan = try await world.push("\(scratch.path)/checkpoint-1") {
+      $0.isDryRun = true
+      $0.tags = ["new"]
+    }
+    #expect(plan.wasPresent && plan.addedBytes == 0)
+    #expect(try await world.repository().snapshots().snapshots == [pushed.snapshot])
   }
 
   @Test("a dry run writes nothing and tells what a push would send")

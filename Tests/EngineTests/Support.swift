@@ -45,6 +45,28 @@ func noise(_ count: Int, seed: UInt64) -> [UInt8] {
   }
 }
 
+/// Repeatable random numbers (SplitMix64, Steele, Lea and Flood 2014).
+struct Seeded: RandomNumberGenerator {
+  var state: UInt64
+
+  /// Numbers from a fresh seed, which is printed so that a failure can be repeated.
+  init(_ test: String = #function) {
+    state = UInt64.random(in: 0...UInt64.max)
+    print("\(test): seed \(state)")
+  }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var value = state
+    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
+    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
+    return value ^ value >> 31
+  }
+}
+
+/// The folder of real checkpoints.
+let fixtures = #filePath.split(separator: "/").dropLast(2).map { "/" + $0 }.joined() + "/Fixtures"
+
 /// A clock that tests turn.
 final class TestClock: Sendable {
   private let time = Mutex(Timestamp(seconds: 1_700_000_000))

@@ -25,13 +25,50 @@ import Testing
       "snapshots/a/000000001000-0123456789ABCDEF.json", "snapshots/a/000000001000-0123.json",
       "snapshots/x.json",
       "manifests/a/000000001000-0123456789abcdef.json", "snapshots/%61/000000001000-0123456789abcdef.json",
-      "snapshots/a/-00000001000-0123456789abcdef.json",
+      "snapshots/a/-00000001000-0123456789abcdef.json", "snapshots/a/+00000001000-0123456789abcdef.json",
+      "snapshots/a/0000000001000-0123456789abcdef.json", "snapshots/a/000000001000-0123456789abcdef.json/",
+      "snapshots/a/000000001000-0123456789abcdef.json.gz", "/snapshots/a/000000001000-0123456789abcdef.json",
+      "snapshots/a/000000001000-0123456789abcdef-.json", "snapshots/a/b/000000001000-0123456789abcdef.json",
+      "snapshots/a%2/000000001000-0123456789abcdef.json", "snapshots/%ff/000000001000-0123456789abcdef.json",
+      "snapshots/%c3%bc/000000001000-0123456789abcdef.json", "snapshots/./000000001000-0123456789abcdef.json",
+      "snapshots/a/99999999999999999999-0123456789abcdef.json", "snapshots/a/-0123456789abcdef.json",
     ] { #expect(ObjectKey.parse(marker: other) == nil, "\(other)") }
+  }
+
+  @Test(
+    "a marker's key comes back whatever run, step and id are, and no other text is read as one; the seed is printed"
+  )
+  func anyMarker() throws {
+    var generator = Seeded()
+    let letters = Array("aZ09._-%/ \\~🦙é\u{301}ü\u{0}\u{7f}日")
+    for _ in 0..<500 {
+      let run = String(
+        (0...Int.random(in: 0..<20, using: &generator)).compactMap { _ in
+          letters.randomElement(using: &generator)
+        })
+      let step = Int.random(in: 0...Int.max >> Int.random(in: 0..<62, using: &generator), using: &generator)
+      let id = String((0..<16).compactMap { _ in "0123456789abcdef".randomElement(using: &generator) })
+      let key = ObjectKey.marker(run: run, step: step, id: id)
+      #expect(try #require(ObjectKey.parse(marker: key)) == (run, step, id))
+      #expect(key.split(separator: "/", omittingEmptySubsequences: false).count == 3)
+
+      var bytes = Array(key.utf8)
+      bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(
+        in: 32..<127, using: &generator)
+      let other = String(decoding: bytes, as: UTF8.self)
+      if let parsed = ObjectKey.parse(marker: other) {
+        #expect(ObjectKey.marker(run: parsed.run, step: parsed.step, id: parsed.id) == other)
+      }
+    }
   }
 
   @Test("names that cannot be stored are refused")
   func runs() {
-    #expect(ObjectKey.isValid(run: String(repeating: "x", count: 64)))
+    // 16 of these are 192 bytes when they are encoded, 17 are 204.
+    for run in [String(repeating: "x", count: 64), String(repeating: "🦙", count: 16), "..", "a/b", "."] {
+      #expect(ObjectKey.isValid(run: run), "\(run)")
+    }
+    #expect(!ObjectKey.isValid(run: String(repeating: "🦙", count: 17)))
     for run in [
       "", " ", "a\nb", "a\u{1b}", String(repeating: "x", count: 65), String(repeating: "🦙", count: 64),
     ] {

@@ -1,6 +1,7 @@
 import Digests
 import ObjectStore
 import Platform
+import Synchronization
 import Testing
 
 @testable import Repository
@@ -15,21 +16,13 @@ import Testing
       random: Surroundings.system.random)
   }
 
-  /// Chunks of so many bytes each.
-  private func chunks(_ count: Int, of size: Int) throws -> [(ChunkID, Slice)] {
-    try (0..<count).map { index in
-      let bytes = (0..<size).map { UInt8(truncatingIfNeeded: $0 * 7 + index) }
-      return (try #require(ChunkID(SHA256.hash(bytes))), Buffer(copying: bytes).slice(0..<size))
-    }
-  }
-
   @Test("chunks lie where the writer said, and the table finds them again")
   func places() async throws {
     let store = MemoryStore()
     let repository = try await openRepository(in: store)
     let writer = writer(store)
     var places: [(ChunkID, String, Int, Int)] = []
-    for (id, slice) in try chunks(40, of: 130) {
+    for (id, slice) in try sampleChunks(40, of: 130) {
       let place = writer.append(id, slice)
       places.append((id, place.pack, place.offset, slice.count))
       try await writer.sendFullParts()
@@ -56,7 +49,7 @@ import Testing
         ? .before(.refused(operation: "begin", key: key, status: 0, code: "", message: "")) : nil
     }
     let writer = writer(store, part: 4000)
-    for (id, slice) in try chunks(2, of: 100) { _ = writer.append(id, slice) }
+    for (id, slice) in try sampleChunks(2, of: 100) { _ = writer.append(id, slice) }
     #expect(try await writer.finish().count == 1)
     #expect(store.calls(.put) == 1)
   }
@@ -69,7 +62,7 @@ import Testing
     }
     let writer = writer(store)
     await #expect(throws: StoreError.self) {
-      for (id, slice) in try chunks(40, of: 130) {
+      for (id, slice) in try sampleChunks(40, of: 130) {
         _ = writer.append(id, slice)
         try await writer.sendFullParts()
       }
@@ -77,6 +70,72 @@ import Testing
     }
     await writer.abandon()
     #expect(try await memory.listUploads("").isEmpty)
+  }
+
+  @Test("at most one pack is unfinished at any time, and all parts but the last are equal")
+  func oneUnfinished() async throws {
+    let memory = MemoryStore()
+    let open = Mutex((now: 0, most: 0))
+    let sizes = Mutex<[String: [Int: Int]]>([:])
+    let watched = WatchedStore(memory) { event in
+      switch event {
+      case .begun:
+        open.withLock { open in
+          open.now += 1
+          open.most = max(open.most, open.now)
+        }
+      case .part(let key, let number, let size): sizes.withLock { $0[key, default: [:]][number] = size }
+      case .completed: open.withLock { $0.now -= 1 }
+      }
+    }
+    let writer = writer(watched)
+    for (id, slice) in try sampleChunks(60, of: 130) {
+      _ = writer.append(id, slice)
+      try await writer.sendFullParts()
+    }
+    let references = try await writer.finish()
+    let most = open.withLock { $0.most }
+    #expect(references.count > 5 && most == 1)
+    for (key, parts) in sizes.withLock({ $0 }) {
+      let last = parts.count
+      #expect(parts.keys.sorted() == Array(1...last) && last > 1)
+      #expect(parts.allSatisfy { $0.key == last ? (1...300).contains($0.value) : $0.value == 300 })
+      #expect(parts.values.reduce(0, +) == references.first { $0.key == key }?.size)
+    }
+  }
+
+  @Test("a store whose ETag tells of other bytes than those that were sent is not believed")
+  func wrongETag() async throws {
+    let writer = writer(WatchedStore(MemoryStore(), lies: true) { _ in })
+    for (id, slice) in try sampleChunks(8, of: 130) { _ = writer.append(id, slice) }
+    await #expect(throws: StoreError.self) { try await writer.finish() }
+    await writer.abandon()
+  }
+
+  @Test("a table comes back whatever chunks it holds, none too, from a pack of any size; the seed is printed")
+  func anyTable() async throws {
+    var generator = Seeded()
+    let store = MemoryStore()
+    let repository = try await openRepository(in: store)
+    for count in [0, 1, 7, 3000] {
+      var body = 0
+      let entries = try (0..<count).map { _ in
+        let bytes = (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) }
+        let length = Int.random(in: 1...40, using: &generator)
+        defer { body += length }
+        return PackTable.Entry(id: try #require(ChunkID(bytes)), offset: body, length: length)
+      }
+      let table = PackTable(fileClass: .weights, entries: entries)
+      let pack = [UInt8](repeating: 0, count: body) + (try table.encode())
+      try await store.put("packs/weights/aa/\(count)", Payload(pack))
+      #expect(try await repository.table(ofPack: "packs/weights/aa/\(count)", size: pack.count) == table)
+    }
+    for bytes in [[], [1, 2, 3], [UInt8](repeating: 0, count: 48), [UInt8](repeating: 0, count: 100_000)] {
+      try await store.put("packs/weights/bb/x", Payload(bytes))
+      await #expect(throws: FormatError.self) {
+        try await repository.table(ofPack: "packs/weights/bb/x", size: bytes.count)
+      }
+    }
   }
 
   @Test("a little that is new among much that is not never holds the buffers that the reader waits for")
@@ -106,8 +165,8 @@ import Testing
 
   @Test("a cut or flipped table is refused, or is the same table")
   func damaged() throws {
-    let entries = try chunks(5, of: 10).enumerated().map {
-      PackTable.Entry(id: $1.0, offset: $0 * 10, length: 10)
+    let entries = try sampleChunks(5, of: 10).enumerated().map {
+      PackTable.Entry(id: $1.id, offset: $0 * 10, length: 10)
     }
     let table = PackTable(fileClass: .training, entries: entries)
     let tail = try table.encode()
@@ -141,8 +200,47 @@ import Testing
   }
 }
 
-/// A fresh repository in a store, opened.
-func openRepository(in store: any ObjectStore, cacheRoot: String? = nil) async throws -> Repository {
-  _ = try await Repository.create(in: store, chunkSize: 1 << 16, surroundings: .system)
-  return try await Repository.open(in: store, cacheRoot: cacheRoot, surroundings: .system)
+/// Tells of uploads as they begin, of their parts, and when they are complete; may lie about the ETag then.
+private struct WatchedStore: ObjectStore {
+  enum Event {
+    case begun
+    case part(key: String, number: Int, size: Int)
+    case completed
+  }
+
+  let base: MemoryStore
+  let lies: Bool
+  let tell: @Sendable (Event) -> Void
+
+  init(_ base: MemoryStore, lies: Bool = false, tell: @escaping @Sendable (Event) -> Void) {
+    (self.base, self.lies, self.tell) = (base, lies, tell)
+  }
+
+  var name: String { base.name }
+  func put(_ key: String, _ payload: Payload) async throws -> String? { try await base.put(key, payload) }
+  func get(_ key: String, limit: Int) async throws -> [UInt8] { try await base.get(key, limit: limit) }
+  func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
+    try await base.read(key, at: offset, into: target)
+  }
+  func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
+  func list(_ prefix: String) async throws -> Listing { try await base.list(prefix) }
+  func delete(_ keys: [String]) async throws { try await base.delete(keys) }
+  func beginMultipart(_ key: String) async throws -> MultipartUpload {
+    tell(.begun)
+    return try await base.beginMultipart(key)
+  }
+  func uploadPart(
+    _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
+  ) async throws -> PartReceipt {
+    tell(.part(key: upload.key, number: number, size: payload.count))
+    try await Task.sleep(for: .milliseconds(1))
+    return try await base.uploadPart(upload, number: number, offset: offset, payload, md5: md5)
+  }
+  func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
+    let answer = try await base.complete(upload, parts)
+    tell(.completed)
+    return lies ? answer.map { String(repeating: "0", count: 32) + $0.dropFirst(32) } : answer
+  }
+  func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
+  func listUploads(_ prefix: String) async throws -> [PendingUpload] { try await base.listUploads(prefix) }
 }

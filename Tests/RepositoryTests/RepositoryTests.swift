@@ -1,7 +1,7 @@
 import FoundationEssentials
-import Glibc
 import ObjectStore
 import Platform
+import Synchronization
 import Testing
 
 @testable import Repository
@@ -45,12 +45,7 @@ import Testing
     let repository = try await openRepository(in: store)
     let manifest = try sampleManifest()
     let reference = try await repository.write(manifest)
-    let snapshot = Snapshot(
-      id: manifest.id, run: manifest.run, step: manifest.step, time: manifest.time, kind: .directory,
-      layout: "plain",
-      complete: true, files: 3, bytes: 350, addedBytes: 350, metrics: ["loss": 0.5], tags: ["t"],
-      milestone: false,
-      note: nil, manifest: reference)
+    let snapshot = sampleSnapshot(of: manifest, at: reference)
     try await repository.write(snapshot)
     let bytes = try await store.get(snapshot.key, limit: 1 << 20)
     try await store.put(ObjectKey.marker(run: manifest.run, step: 13, id: manifest.id), Payload(bytes))
@@ -61,20 +56,13 @@ import Testing
 
   @Test("a cached copy is believed only as far as digests go")
   func cache() async throws {
-    var template = Array("/tmp/ckbackup-cache-XXXXXX".utf8CString)
-    try #require(mkdtemp(&template) != nil)
-    let place = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    defer { try? FileManager.default.removeItem(atPath: place) }
+    let scratch = try Scratch()
+    let place = scratch.path
     let store = MemoryStore()
     let repository = try await openRepository(in: store, cacheRoot: place)
     let manifest = try sampleManifest()
     let reference = try await repository.write(manifest)
-    let snapshot = Snapshot(
-      id: manifest.id, run: manifest.run, step: manifest.step, time: manifest.time, kind: .directory,
-      layout: "plain",
-      complete: true, files: 3, bytes: 350, addedBytes: 350, metrics: [:], tags: [], milestone: false,
-      note: nil,
-      manifest: reference)
+    let snapshot = sampleSnapshot(of: manifest, at: reference)
     #expect(try await repository.manifest(of: snapshot) == manifest)
 
     let folder = "\(place)/\(repository.info.id)"
@@ -114,6 +102,39 @@ import Testing
     #expect(read.proofs.keys.sorted() == ["p"] && keys.count == 1)
     try await repository.write(ledger, replacing: keys)
     #expect(try await repository.ledger().ledger == ledger)
+  }
+
+  @Test("a ledger's objects merge, and one that cannot be read costs only its own proofs")
+  func damagedLedger() async throws {
+    let store = MemoryStore()
+    let repository = try await openRepository(in: store)
+    for pack in ["packs/a", "packs/b"] {
+      try await repository.write(
+        Ledger(proofs: [pack: .init(time: Timestamp(seconds: 1), etag: nil)]), replacing: [])
+    }
+    try await store.put("ledger/broken.json", Payload(Array(#"{"format":1,"packs":{"packs/c":{}}}"#.utf8)))
+    try await store.put("ledger/newer.json", Payload(Array(#"{"format":2,"packs":{}}"#.utf8)))
+    let (ledger, keys) = try await repository.ledger()
+    #expect(ledger.proofs.keys.sorted() == ["packs/a", "packs/b"] && keys.count == 4)
+    try await repository.write(ledger, replacing: keys)
+    #expect(try await store.list("ledger/").objects.count == 1)
+  }
+
+  @Test("a deletion record is as old as the store says, whatever it says of itself")
+  func age() async throws {
+    let time = Mutex(Timestamp(seconds: 1_700_000_000))
+    let store = MemoryStore(now: { time.withLock { $0 } })
+    let repository = try await openRepository(in: store)
+    let record = #"{"format":1,"created":"1999-01-01T00:00:00Z","objects":["packs/a"]}"#
+    try await store.put("deletions/x.json", Payload(Array(record.utf8)))
+    time.withLock { $0 = Timestamp(seconds: 1_700_000_100) }
+    let (records, now) = try await repository.deletions()
+    #expect(records.map(\.objects) == [["packs/a"]])
+    #expect(records.map { now.seconds(since: $0.written) } == [100])
+    try await store.put("deletions/x.json", Payload(Array(record.replacing("1,", with: "2,").utf8)))
+    await #expect(throws: FormatError.newerFormat(object: "deletions/x.json", format: 2)) {
+      try await repository.deletions()
+    }
   }
 
   @Test("what is condemned must be known for sure: a damaged record is an error")

@@ -1,0 +1,117 @@
+import Checkpoints
+import Glibc
+import ObjectStore
+import Platform
+import Repository
+import Testing
+
+@testable import Engine
+
+@Suite("Archive records") struct RecordTests {
+  @Test("the record of a real checkpoint holds what was found in it")
+  func found() async throws {
+    let world = try await World()
+    let pushed = try await world.push(fixtures + "/hf_full/checkpoint-20") {
+      $0.run = nil
+      $0.step = nil
+      $0.metrics = ["accuracy": 0.75]
+      $0.host = "node-1"
+      $0.commandLine = ["ckbackup", "push"]
+      $0.program = "ckbackup 1"
+    }
+    #expect(pushed.snapshot.step == 20 && pushed.snapshot.run == "hf_full")
+    #expect(pushed.snapshot.metrics["eval_loss"] == 4.14682674407959)
+    let repository = try await world.repository()
+    let record = try #require(try await ArchiveRecord.read(of: pushed.snapshot, from: repository))
+    #expect(record.id == pushed.snapshot.id && record.run == "hf_full" && record.step == 20)
+    #expect(record.layout.hasPrefix("hf_trainer") && record.complete && record.resumable)
+    #expect(record.metrics["accuracy"] == 0.75 && record.metrics == pushed.snapshot.metrics)
+    #expect(record.best?.value == 4.142242431640625 && record.best?.step == 10)
+    #expect(record.hyperparameters["config.json"]?["model_type"]?.text == "llama")
+    #expect(record.trainingLog.first?["loss"]?.number == 4.169795513153076)
+    #expect(record.trainingLog.contains { $0["eval_loss"] != nil })
+    #expect(record.versions["transformers"] == "5.23.0")
+    #expect(record.provenance.host == "node-1" && record.provenance.path.hasSuffix("/hf_full/checkpoint-20"))
+    #expect(record.files.map(\.name).contains("trainer_state.json"))
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  @Test("the digest lists of a restored record hold for the restored files, by coreutils")
+  func coreutils() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    try scratch.write("checkpoint-1/odd\n\\name\r", [7])
+    let snapshot = try await world.push("\(scratch.path)/checkpoint-1").snapshot
+    try await world.restore(snapshot, to: "\(scratch.path)/out")
+    try await world.restore(
+      snapshot, to: "\(scratch.path)/record", options: .init(selection: Selection(part: .record)))
+    for tool in ["sha256sum", "md5sum"] {
+      let list = "\(scratch.path)/record/\(tool == "md5sum" ? "MD5SUMS" : "SHA256SUMS")"
+      #expect(system("cd \(scratch.path)/out && \(tool) --check --strict --quiet \(list)") == 0)
+    }
+    let named = "sha256sum \(scratch.path)/record/SHA256SUMS | grep -q ^\(snapshot.id)"
+    #expect(system(named) == 0, "the list names the snapshot")
+  }
+
+  @Test("no secret in JSON or JSON lines reaches the store's plain objects, whether found or attached")
+  func secrets() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let json = #"{"hub": [{"hub_token": "SECRET"}], "wandbApiKey": "SECRET", "eos_token": "</s>", "lr": 1}"#
+    try scratch.write("checkpoint-1/args.json", Array(json.utf8))
+    try scratch.write("attached.json", Array(json.utf8))
+    try scratch.write("log.jsonl", Array((json + "\n{\"step\": 1}\n" + json).utf8))
+    let pushed = try await world.push("\(scratch.path)/checkpoint-1") {
+      $0.attachments = [
+        ("\(scratch.path)/attached.json", .evaluation), ("\(scratch.path)/log.jsonl", .log),
+      ]
+    }
+    var plain = ""
+    for key in try await world.keys("") where !key.hasPrefix("packs/") {
+      plain += String(decoding: try await world.memory.get(key, limit: 1 << 24), as: UTF8.self)
+    }
+    #expect(!plain.contains("SECRET") && plain.contains("</s>") && plain.contains(JSONValue.mask))
+    let repository = try await world.repository()
+    let record = try #require(try await ArchiveRecord.read(of: pushed.snapshot, from: repository))
+    #expect(record.hyperparameters["args.json"]?["wandbApiKey"]?.text == JSONValue.mask)
+    #expect(record.results["attached.json"]?["lr"]?.number == 1)
+    // The checkpoint itself is kept as it is.
+    try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+  }
+
+  @Test("attachments of one name, of long names and of any bytes are all kept")
+  func names() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let long = String(repeating: "日", count: 80)
+    for name in ["a/log.txt", "b/log.txt", "a/\(long)", "b/\(long)", "a/..x", "c/100% sure?.log"] {
+      try scratch.write(name, Array(name.utf8))
+    }
+    let names = ["a/log.txt", "b/log.txt", "a/\(long)", "b/\(long)", "a/..x", "c/100% sure?.log"]
+    let pushed = try await world.push("\(scratch.path)/checkpoint-1") {
+      $0.attachments = names.map { ("\(scratch.path)/\($0)", .log) }
+    }
+    let repository = try await world.repository()
+    let record = try #require(try await ArchiveRecord.read(of: pushed.snapshot, from: repository))
+    #expect(Set(record.files.map(\.object)).count == names.count)
+    for (file, name) in zip(record.files, names) {
+      #expect(
+        try await world.memory.get(pushed.snapshot.record + file.object, limit: 1000) == Array(name.utf8))
+    }
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  @Test("a record that is lost or damaged is found, and the next push of the checkpoint writes it anew")
+  func healed() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let snapshot = try await world.push("\(scratch.path)/checkpoint-1").snapshot
+    try await world.damage(snapshot.record + "SHA256SUMS", at: 3)
+    #expect(try await world.verify(.deep).damages.map(\.object) == [snapshot.record + "SHA256SUMS"])
+    try await world.memory.delete([snapshot.record + "record.json"])
+    #expect(try await world.verify(.quick).damages.map(\.object) == [snapshot.record + "record.json"])
+    try await world.push("\(scratch.path)/checkpoint-1")
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+}
