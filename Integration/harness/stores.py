@@ -29,8 +29,10 @@ class Objects:
         packed = gzip.compress(json.dumps(manifest).encode())
         [key] = [key for key, marker in self.snapshots().items() if marker["id"] == identity]
         marker = json.loads(self.read(key))
-        marker["manifest"].update(sha256=hashlib.sha256(packed).hexdigest(), size=len(packed))
-        self.write(marker["manifest"]["key"], packed)
+        digest = hashlib.sha256(packed).hexdigest()
+        name = marker["manifest"]["key"].removesuffix(".json.gz").rpartition("-")[0] + f"-{digest[:8]}.json.gz"
+        marker["manifest"].update(key=name, sha256=digest, size=len(packed))
+        self.write(name, packed)
         self.write(key, json.dumps(marker).encode())
 
     def record(self, identity, name):
