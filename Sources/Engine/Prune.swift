@@ -61,7 +61,11 @@ public struct Prune: Sendable {
     try await deleteCondemned(&report)
     let before = try await RepositoryState.load(repository)
     report.decisions = decisions(before.snapshots, now: before.now)
-    try await repository.remove(report.forgotten)
+    // A marker that somebody has changed since it was listed stays: it may be a milestone now.
+    let unchanged = try await concurrently(report.forgotten, limit: 8) { [repository] listed in
+      try await repository.snapshot(at: listed.key) == listed ? listed : nil
+    }
+    try await repository.remove(unchanged.compactMap { $0 })
     try await condemnUnused(before, &report)
     for pending in try await repository.store.listUploads(ObjectKey.packs)
     where before.now.seconds(since: pending.started) > grace {

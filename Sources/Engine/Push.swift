@@ -109,9 +109,9 @@ public struct Push: Sendable {
         snapshot: snapshot, wasPresent: wasPresent, addedBytes: added,
         warnings: source.warnings + source.collisions(manifest, with: known.snapshots))
     }
-    if added == 0, let former, try await holds(former, manifest, known) {
+    if added == 0, let former, let present = try await present(former, as: manifest) {
       return report(
-        request.isDryRun ? former : try await source.retag(former, in: repository), wasPresent: true)
+        request.isDryRun ? present : try await source.retag(present, in: repository), wasPresent: true)
     }
     if request.isDryRun {
       let place = Snapshot.ManifestReference(key: "", sha256: "", size: 0)
@@ -128,25 +128,30 @@ public struct Push: Sendable {
 
   /// The last look, then the marker. False where a pack is not to be relied on any more.
   private func commit(_ snapshot: Snapshot, _ manifest: Manifest) async throws -> Bool {
-    // Deletions before packs: see `KnownChunks.load`.
+    // The age of the look counts from its beginning. Deletions before packs: see `KnownChunks.load`.
+    let looked = repository.surroundings.now()
     let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
     let stored = try await repository.storedPacks()
-    let looked = repository.surroundings.now()
     for pack in manifest.packs {
       guard !condemned.contains(pack.key), let object = stored[pack.key], pack.intact(as: object) != nil
       else {
         return false
       }
     }
-    // A prune that condemns a pack from now on waits for the grace period before it removes it. A look that is older than half of
-    // that (a suspended process) is no look.
-    guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }
+    // The same for what was written before the look.
+    guard !condemned.contains(snapshot.manifest.key),
+      !condemned.contains(where: { $0.hasPrefix(snapshot.record) }),
+      try await repository.store.head(snapshot.manifest.key) != nil
+    else { return false }
     // Another push of the same content may have committed meanwhile: its labels stay.
     var snapshot = snapshot
     if let present = try await repository.snapshot(at: snapshot.key) {
       snapshot.tags = Set(snapshot.tags).union(present.tags).sorted()
       snapshot.milestone = snapshot.milestone || present.milestone
     }
+    // A prune that condemns a pack from now on waits for the grace period before it removes it. A look that is older than half of
+    // that (a suspended process) is no look.
+    guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }
     try await repository.write(snapshot)
     if snapshot.tags.contains("best") { try await Tagging.moveBest(to: snapshot, in: repository) }
     return true
@@ -164,21 +169,26 @@ public struct Push: Sendable {
     return true
   }
 
-  /// Whether a snapshot that is there already is all that `manifest` tells, times aside, and all of it is still stored.
-  private func holds(_ snapshot: Snapshot, _ manifest: Manifest, _ known: KnownChunks) async throws -> Bool {
+  /// The marker of a snapshot as it is now, where it holds all that `manifest` tells, times aside, and everything of it is still
+  /// stored; else nil. What was read before the files were hashed may be hours old, so all of it is looked at again.
+  private func present(_ former: Snapshot, as manifest: Manifest) async throws -> Snapshot? {
     let store = repository.store
-    guard try await store.head(snapshot.record + "record.json") != nil else { return false }
-    let present: Manifest
+    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
+    let avoided = condemned.union(try await repository.ledger().ledger.damaged)
+    let stored = try await repository.storedPacks()
+    guard let snapshot = try await repository.snapshot(at: former.key),
+      try await store.head(snapshot.record + "record.json") != nil
+    else { return nil }
+    let held: Manifest
     do {
-      present = try await repository.manifest(
-        of: snapshot, listed: try await store.head(snapshot.manifest.key))
+      held = try await repository.manifest(of: snapshot, listed: try await store.head(snapshot.manifest.key))
     } catch is FormatError {
-      return false
+      return nil
     }
-    return present.hasSameTree(as: manifest)
-      && present.packs.allSatisfy { pack in
-        !known.avoided.contains(pack.key) && known.stored[pack.key].flatMap { pack.intact(as: $0) } != nil
-      }
+    let isWhole = held.packs.allSatisfy { pack in
+      !avoided.contains(pack.key) && stored[pack.key].flatMap { pack.intact(as: $0) } != nil
+    }
+    return isWhole && held.hasSameTree(as: manifest) ? snapshot : nil
   }
 }
 

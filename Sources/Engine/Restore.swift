@@ -156,6 +156,10 @@ public struct Restore: Sendable {
     let target = try await resources.disk.run {
       try RestoreTarget(path: path, snapshot: snapshot, single: nil, overwrite: options.overwrite)
     }
+    // The hidden directory may be that of a restore of the files.
+    try await resources.disk.run {
+      for name in try target.root.names() { try target.root.removeTree(RelativePath(name)) }
+    }
     let total = objects.reduce(0) { $0 + $1.size }
     progress.begin(.fetch, total: total)
     for object in objects {

@@ -124,17 +124,12 @@ struct RestorePlan: Sendable {
       try root.setModified(link.path, link.modified)
     }
     let wanted = directories(of: manifest)
-    for entry in manifest.directories.sorted(by: { $1.path < $0.path })
-    where wanted.contains(entry.path) {
-      let directory = try root.makeDirectory(entry.path)
-      try directory.sync()
-      try directory.setAttributes(
+    let made = manifest.directories.filter { wanted.contains($0.path) }
+    for entry in made { try root.makeDirectory(entry.path).sync() }
+    // Innermost first: what is in a directory must be reached before it gets a mode that may forbid that, and does not touch its time.
+    for entry in made.sorted(by: { $1.path < $0.path }) {
+      try root.directory(entry.path).setAttributes(
         permissions: entry.attributes.permissions, modified: entry.attributes.modified)
-    }
-    // Making a directory below another moves the outer one's time, and innermost first they are all made before the outermost gets
-    // its own; siblings made later still touch their parent, so times are set once more from the outside in.
-    for entry in manifest.directories where wanted.contains(entry.path) {
-      try root.setModified(entry.path, entry.attributes.modified)
     }
     if let attributes = manifest.root {
       try root.setAttributes(permissions: attributes.permissions, modified: attributes.modified)

@@ -37,9 +37,25 @@ final class RestoreTarget: Sendable {
     partialPath = Self.partialPath(path, snapshot)
     if mkdir(partialPath, 0o700) != 0, errno != EEXIST { throw SystemError.last("mkdir", partialPath) }
     // Not through a link that somebody put there.
-    root = try OpenDirectory(parent).directory(RelativePath(Self.split(partialPath).name))
+    let holder = try OpenDirectory(parent)
+    root = try holder.directory(RelativePath(Self.split(partialPath).name))
     // The lock is the kernel's: it ends with the process, however that ends.
     guard flock(root.descriptor, LOCK_EX | LOCK_NB) == 0 else { throw EngineError.targetBusy(path: path) }
+    try checkOwner()
+    // What an earlier restore had finished or replaced when it ended.
+    try? holder.removeTree(RelativePath(Self.split(Self.finishedPath(partialPath)).name))
+  }
+
+  /// The directory must be ours, and still be the one with that name: another restore may have published it before it was locked.
+  private func checkOwner() throws {
+    var (opened, named) = (stat(), stat())
+    guard fstat(root.descriptor, &opened) == 0, lstat(partialPath, &named) == 0,
+      opened.st_ino == named.st_ino,
+      opened.st_dev == named.st_dev
+    else { throw EngineError.targetBusy(path: path) }
+    guard opened.st_uid == geteuid(), fchmod(root.descriptor, 0o700) == 0 else {
+      throw SystemError(operation: "use", path: partialPath, code: EPERM)
+    }
   }
 
   /// Free bytes of the file system, as a user without privileges may use them.
@@ -52,22 +68,43 @@ final class RestoreTarget: Sendable {
   }
 
   /// Gives the finished directory its name, in one step; what stood there before is removed afterwards.
+  ///
+  /// On the way it has a name that no restore goes on from: what was there before must never be taken for the remains of a restore.
   func publish() throws {
     let source = single.map { "\(partialPath)/\(String(decoding: $0.bytes, as: UTF8.self))" } ?? partialPath
     let parent = try OpenDirectory(Self.split(path).parent)
+    let finished = Self.finishedPath(partialPath)
     try root.sync()
-    if rename(source, path) != 0 {
-      guard overwrite, errno == ENOTEMPTY || errno == EEXIST || errno == EISDIR || errno == ENOTDIR else {
-        if errno == ENOTEMPTY || errno == EEXIST { throw EngineError.targetExists(path: path) }
-        throw SystemError.last("rename", path)
-      }
-      guard ck_rename_exchange(source, path) == 0 else { throw SystemError.last("exchange", path) }
-      try parent.sync()
-      try? parent.removeTree(RelativePath(Self.split(partialPath).name))
-    }
+    guard rename(source, finished) == 0 else { throw SystemError.last("rename", source) }
     if single != nil { rmdir(partialPath) }
+    let isReplacing = overwrite && ck_rename_exchange(finished, path) == 0
+    if isReplacing {
+      try parent.sync()
+      try? parent.removeTree(RelativePath(Self.split(finished).name))
+    } else if single != nil, !overwrite {
+      try moveUnlessTaken(finished)
+    } else if rename(finished, path) != 0 {
+      if errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR {
+        throw EngineError.targetExists(path: path)
+      }
+      throw SystemError.last("rename", path)
+    }
     try parent.sync()
   }
+
+  /// Gives a file its name where nothing has it by now.
+  private func moveUnlessTaken(_ finished: String) throws {
+    if ck_rename_no_replace(finished, path) == 0 { return }
+    // Not every file system can do that in one call.
+    if errno == EINVAL, link(finished, path) == 0 {
+      unlink(finished)
+      return
+    }
+    if errno == EEXIST { throw EngineError.targetExists(path: path) }
+    throw SystemError.last("rename", path)
+  }
+
+  private static func finishedPath(_ partialPath: String) -> String { partialPath + ".done" }
 
   /// Gives up the place where nothing was built in it yet.
   func releaseIfEmpty() { rmdir(partialPath) }

@@ -146,7 +146,8 @@ actor SourceReader {
     throws(EngineError)
   {
     let scanned = source.status
-    guard status.size == scanned.size, status.modified == scanned.modified, status.inode == scanned.inode,
+    guard status.size == scanned.size, status.modified == scanned.modified, status.changed == scanned.changed,
+      status.inode == scanned.inode,
       status.device == scanned.device
     else { throw .changedWhileRead(path: root.display(source.path)) }
   }

@@ -31,19 +31,24 @@ public struct Tagging: Equatable, Sendable {
 
   /// Writes the changes to the marker and gives it as it is then. The label `best` leaves the run's other snapshots.
   public func apply(to snapshot: Snapshot, in repository: Repository) async throws -> Snapshot {
-    var changed = snapshot
-    changed.tags = Array(Set(snapshot.tags).union(add).subtracting(remove)).sorted()
+    // As it is now: somebody may have changed or removed it since it was listed.
+    guard let current = try await repository.snapshot(at: snapshot.key) else {
+      throw EngineError.notFound(address: snapshot.label, hint: "it was removed a moment ago")
+    }
+    var changed = current
+    changed.tags = Array(Set(current.tags).union(add).subtracting(remove)).sorted()
     if let milestone { changed.milestone = milestone }
     if let note { changed.note = note }
-    if changed != snapshot { try await repository.write(changed) }
+    if changed != current { try await repository.write(changed) }
     if add.contains("best") { try await Self.moveBest(to: changed, in: repository) }
     return changed
   }
 
   /// Takes the label `best` from all snapshots of a run but one: RUN@best means one.
   static func moveBest(to snapshot: Snapshot, in repository: Repository) async throws {
-    for var other in try await repository.snapshots(of: snapshot.run).snapshots
-    where other.key != snapshot.key && other.tags.contains("best") {
+    for listed in try await repository.snapshots(of: snapshot.run).snapshots
+    where listed.key != snapshot.key && listed.tags.contains("best") {
+      guard var other = try await repository.snapshot(at: listed.key) else { continue }
       other.tags.removeAll { $0 == "best" }
       try await repository.write(other)
     }

@@ -172,8 +172,8 @@ public struct Verify: Sendable {
       }
     }
     let fetcher = ChunkFetcher(store: repository.store, resources: resources, progress: progress)
-    let start = repository.surroundings.now()
     for group in Self.groups(packs, bytes: 8 << 30) {
+      let start = repository.surroundings.now()
       var ranges: [FetchRange] = []
       var losses: [ChunkFetcher.Loss] = []
       for pack in group {

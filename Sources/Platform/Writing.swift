@@ -84,9 +84,8 @@ extension OpenDirectory {
 }
 
 private func setTime(_ directory: Int32, _ name: [CChar], _ time: Timestamp) -> Int32 {
-  let second: Int64 = 1_000_000_000
-  let fraction = (time.nanoseconds % second + second) % second
-  return ck_set_mtime(directory, name, (time.nanoseconds - fraction) / second, fraction)
+  let remainder = time.nanoseconds % 1_000_000_000
+  return ck_set_mtime(directory, name, time.seconds, remainder < 0 ? remainder + 1_000_000_000 : remainder)
 }
 
 /// A file that is open for writing. It is closed when the last reference goes. Writes carry their own offset.

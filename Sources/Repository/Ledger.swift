@@ -51,20 +51,33 @@ public struct Ledger: Equatable, Sendable {
 }
 
 extension Repository {
-  /// The ledger, merged from all its objects, and their keys. Objects that cannot be read are left out: a proof that is lost only
-  /// makes a pack be read again sooner.
+  /// The ledger, merged from all its objects, and the keys of these. Objects that are no ledger are left out and left alone: a proof
+  /// that is lost only makes a pack be read again sooner.
+  ///
+  /// - Throws: `FormatError.newerFormat`, since damage that a newer program has found must not be passed over; `StoreError`.
   public func ledger() async throws -> (ledger: Ledger, keys: [String]) {
-    let objects = try await store.list(ObjectKey.ledger).objects
-    let parts = try await concurrently(objects, limit: Self.parallelFetches) { object -> Ledger in
-      guard let bytes = try? await store.get(object.key, limit: 256 << 20),
-        let document = try? MetadataCoding.decode(Ledger.Document.self, from: bytes, object: object.key),
-        document.format == repositoryFormat
-      else { return Ledger() }
-      return Ledger(proofs: document.packs)
+    while true {
+      let objects = try await store.list(ObjectKey.ledger).objects
+      do {
+        let parts = try await concurrently(objects, limit: Self.parallelFetches) {
+          object -> (String, Ledger)? in
+          let bytes = try await store.get(object.key, limit: 256 << 20)
+          do {
+            let document = try MetadataCoding.decode(Ledger.Document.self, from: bytes, object: object.key)
+            try MetadataCoding.check(format: document.format, object: object.key)
+            return (object.key, Ledger(proofs: document.packs))
+          } catch FormatError.invalid {
+            return nil
+          }
+        }.compactMap { $0 }
+        var merged = Ledger()
+        for (_, part) in parts { merged.merge(part) }
+        return (merged, parts.map(\.0))
+      } catch StoreError.missing {
+        // A verify has just put a newer object in the place of this one.
+        continue
+      }
     }
-    var merged = Ledger()
-    for part in parts { merged.merge(part) }
-    return (merged, objects.map(\.key))
   }
 
   /// Writes a ledger as one object that takes the place of those it was merged from.

@@ -202,6 +202,8 @@ private final class PackUpload: Sendable {
     let etag = try await store.complete(upload, receipts)
     let expected = multipartETag(partMD5s: state.digests)
     if let etag, etag.count == expected.count, etag.hasSuffix("-\(receipts.count)"), etag != expected {
+      // A later push must not take what the store made of it for a pack.
+      await Task.detached { [store] in try? await store.delete([upload.key]) }.value
       throw StoreError.corruptedInTransit(key: upload.key)
     }
     return etag

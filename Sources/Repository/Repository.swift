@@ -42,6 +42,13 @@ public struct Repository: Sendable {
           : FormatError.occupied(place: store.name, example: other)
       }
     }
+    var chunkSize = chunkSize
+    if recreate {
+      for key in others where key.hasPrefix(ObjectKey.manifests) {
+        guard let bytes = try? await store.get(key, limit: Manifest.largestObject) else { continue }
+        chunkSize = max(chunkSize, (try? Manifest.decode(bytes, object: key).longestChunk) ?? 0)
+      }
+    }
     let info = RepositoryInfo(
       id: hex(surroundings.random(16)), created: surroundings.now(), chunkSize: chunkSize)
     try await store.put(ObjectKey.readme, Payload(PackageResources.README_txt))

@@ -90,6 +90,20 @@ import Testing
     #expect(marker.milestone && marker.tags == ["paper"])
   }
 
+  @Test("a push whose snapshot is removed meanwhile does not say that it is there", arguments: 1...10)
+  func removedBeside(_ turn: Int) async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let source = "\(scratch.path)/checkpoint-1"
+    let first = try await world.push(source).snapshot
+    let racing = RacingStore(world.memory, at: turn) { try? await world.repository().remove([first]) }
+    try await world.push(source, in: racing)
+    #expect(await racing.hasRun)
+    let left = try await world.repository().snapshots().snapshots
+    #expect(left.map(\.id) == [first.id])
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
   @Test("remains of a push that died go when they are older than the grace period, not before")
   func remains() async throws {
     let (world, scratch) = try await three()

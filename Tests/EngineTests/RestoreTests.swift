@@ -47,6 +47,47 @@ import Testing
     #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
   }
 
+  @Test("what an interrupted replacement left of the old tree is never built upon")
+  func replacedTree() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let left = ".out.ckbackup-\(snapshot.id).done"
+    try scratch.write("\(left)/more.raw", noise(500_000, seed: 77))
+    link("\(scratch.path)/\(left)/more.raw", "\(scratch.path)/precious")
+    try await world.restore(snapshot, to: "\(scratch.path)/out", options: .init(overwrite: true))
+    #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
+    #expect(access("\(scratch.path)/\(left)", F_OK) != 0)
+    let precious = try OpenFile("\(scratch.path)/precious")
+    #expect(try precious.bytes(at: 0, count: precious.size) == noise(500_000, seed: 77))
+  }
+
+  @Test("a file that appears at the target meanwhile is not replaced")
+  func appeared() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try scratch.write("weights.raw", noise(200_000, seed: 4))
+    let snapshot = try await world.push("\(scratch.path)/weights.raw").snapshot
+    let racing = FaultyStore(world.memory) { operation, _, call in
+      if operation == .read, call == 1 { try? scratch.write("out.raw", [1, 2, 3]) }
+      return nil
+    }
+    let restore = Restore(
+      try await world.repository(in: racing), resources: world.resources, progress: Progress())
+    await #expect(throws: EngineError.self) {
+      _ = try await restore.run(snapshot, to: "\(scratch.path)/out.raw", options: .init())
+    }
+    #expect(try OpenFile("\(scratch.path)/out.raw").size == 3)
+  }
+
+  @Test("a restored record holds nothing of an interrupted restore of the files")
+  func recordAlone() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let left = ".out.ckbackup-\(snapshot.id)"
+    try scratch.write("\(left)/more.raw", [1])
+    try await world.restore(
+      snapshot, to: "\(scratch.path)/out", options: .init(selection: Selection(part: .record)))
+    let names = try Picture("\(scratch.path)/out").entries.map(\.path.display)
+    #expect(names.contains("record.json") && !names.contains("more.raw"))
+  }
+
   @Test("a target that holds something is replaced only when asked, in one step, whatever it holds")
   func overwrite() async throws {
     let (world, scratch, snapshot) = try await pushed()
