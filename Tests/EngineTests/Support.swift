@@ -78,8 +78,8 @@ final class TestClock: Sendable {
 struct World: Sendable {
   let clock = TestClock()
   let memory: MemoryStore
-  let resources = Resources(memory: 0, bufferSize: 1 << 18, threads: 2, connections: 4)
-  static let sizes = PackWriter.Sizes(pack: 400_000, part: 150_000)
+  let resources = Resources(memory: 0, bufferSize: 1 << 17, threads: 2, connections: 4)
+  static let sizes = PackWriter.Sizes(pack: 160_000, part: 60_000)
   static let grace = 86_400.0
 
   init() async throws {
@@ -171,11 +171,11 @@ struct Picture: Equatable {
 
 /// A checkpoint of two classes with all kinds of entries; `change` decides the end of its weights.
 func makeCheckpoint(_ scratch: Scratch, _ name: String = "checkpoint-1", change: UInt64 = 0) throws {
-  let weights = noise(300_000, seed: 1) + noise(100_000, seed: 100 + change)
+  let weights = noise(120_000, seed: 1) + noise(40_000, seed: 100 + change)
   try scratch.write("\(name)/weights.raw", weights)
   try scratch.write("\(name)/copy/of/weights.raw", weights)
-  try scratch.write("\(name)/more.raw", noise(500_000, seed: 2))
-  try scratch.write("\(name)/events.out.tfevents.1", noise(200_000, seed: 3))
+  try scratch.write("\(name)/more.raw", noise(200_000, seed: 2))
+  try scratch.write("\(name)/events.out.tfevents.1", noise(80_000, seed: 3))
   try scratch.write("\(name)/small/a", [1])
   try scratch.write("\(name)/small/b", [1])
   try scratch.write("\(name)/empty", [])

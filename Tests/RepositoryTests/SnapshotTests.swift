@@ -78,7 +78,7 @@ import Testing
     let (store, repository, snapshot) = try await committed()
     let whole = try await store.get(snapshot.key, limit: 1 << 20)
     var generator = Seeded()
-    for _ in 0..<300 {
+    for _ in 0..<100 {
       var bytes = whole
       for _ in 0...Int.random(in: 0..<3, using: &generator) {
         let index = Int.random(in: 0..<bytes.count, using: &generator)
@@ -119,7 +119,7 @@ import Testing
     for name in try FileManager.default.contentsOfDirectory(atPath: folder) {
       let place = URL(filePath: "\(folder)/\(name)")
       let whole = Array(try Data(contentsOf: place))
-      for index in stride(from: 0, to: whole.count, by: 7) {
+      for index in stride(from: 0, to: whole.count, by: 37) {
         var bytes = whole
         bytes[index] ^= 4
         if index % 2 == 1 { bytes.removeLast(index) }
