@@ -78,7 +78,8 @@ final class TestClock: Sendable {
 struct World: Sendable {
   let clock = TestClock()
   let memory: MemoryStore
-  let resources = Resources(memory: 0, bufferSize: 1 << 17, threads: 2, connections: 4)
+  /// Buffers and threads of one command: those that run beside each other must not wait for each other's.
+  var resources: Resources { Resources(memory: 0, bufferSize: 1 << 17, threads: 2, connections: 4) }
   static let sizes = PackWriter.Sizes(pack: 160_000, part: 60_000)
   static let grace = 86_400.0
 
