@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Platform
 
 /// What the archive record of a checkpoint should hold, found in the checkpoint and its run's directory. Secrets are masked.
@@ -6,7 +5,7 @@ public struct ArchiveFacts: Sendable {
   /// Hyper-parameters as the frameworks wrote them, by file: `config.json`, `adapter_config.json`, `generation_config.json`,
   /// `args.json`.
   public private(set) var hyperparameters: [String: JSONValue] = [:]
-  /// The rows of the training log in order, those of evaluations among them; of a very long log an even choice.
+  /// The rows of the training log in order, those of evaluations among them; of a very long log a `ThinnedLog`.
   public private(set) var trainingLog: [JSONValue] = []
   /// The rows of the log that hold `eval_…` values.
   public private(set) var evaluations: [JSONValue] = []
@@ -30,21 +29,20 @@ public struct ArchiveFacts: Sendable {
       self.path = path
     }
 
-    /// Its bytes for the record, secrets masked. Throws `SystemError`.
+    /// Its bytes for the record, secrets masked; none where it was JSON and is no more. Throws `SystemError`.
     public func bytes() throws(SystemError) -> [UInt8] {
       let file = try root.open(path)
-      return recordBytes(try file.bytes(at: 0, count: min(file.size, ArchiveFacts.maximumFile)), name: name)
+      let bytes = try file.bytes(at: 0, count: min(file.size, ArchiveFacts.maximumFile))
+      return name.hasSuffix(".json") ? (try? maskingSecrets(in: bytes)) ?? [] : recordBytes(bytes, name: name)
     }
   }
 
-  /// A longer log is thinned evenly; the file that it was in is in the record whole.
-  static let maximumRows = 20_000
   /// Files larger than this stay out of the record, in bytes.
-  public static let maximumFile = 64 << 20
+  public static let maximumFile = CheckpointReader.maximumJSON
 
   private static let own = [
     "README.md", "adapter_config.json", "all_results.json", "args.json", "config.json", "eval_results.json",
-    "generation_config.json", "logging.jsonl", "trainer_state.json",
+    "generation_config.json", "logging.jsonl",
   ]
   /// What a run keeps beside its checkpoints.
   private static let shared = ["all_results.json", "args.json", "eval_results.json", "logging.jsonl"]
@@ -54,6 +52,7 @@ public struct ArchiveFacts: Sendable {
     let tree = inspection.tree
     guard !tree.isSingleFile else { return }
     for name in Self.own { add(name, tree.root) }
+    addLog(inspection)
     // Only beside a checkpoint that is one of many does the parent belong to the run.
     if inspection.place.step != nil, let parent = try? OpenDirectory(tree.root.path + "/..") {
       for name in Self.shared where !files.contains(where: { $0.name == name }) { add(name, parent) }
@@ -66,35 +65,22 @@ public struct ArchiveFacts: Sendable {
     else { return }
     if name.hasSuffix(".json") {
       // A file that is no JSON cannot be searched for secrets, so it stays out.
-      guard let bytes = try? file.bytes(at: 0, count: file.size), let value = try? JSONValue(parsing: bytes)
+      guard let bytes = try? file.bytes(at: 0, count: file.size), let clean = try? maskingSecrets(in: bytes)
       else { return }
-      keep(value.withoutSecrets(), name)
+      switch name {
+      case "all_results.json", "eval_results.json": results[name] = try? JSONValue(parsing: clean)
+      default: hyperparameters[name] = try? JSONValue(parsing: clean)
+      }
     }
     files.append(RecordFile(name: name, root: root, path: path))
   }
 
-  private mutating func keep(_ value: JSONValue, _ name: String) {
-    switch name {
-    case "trainer_state.json":
-      trainingLog = Self.thinned(value["log_history"]?.elements ?? [])
-      evaluations = trainingLog.filter(Self.isEvaluation)
-    case "all_results.json", "eval_results.json": results[name] = value
-    default: hyperparameters[name] = value
-    }
-  }
-
-  /// Every evaluation and an even choice of the other rows, at most `maximumRows` in all or as many as there are evaluations.
-  private static func thinned(_ rows: [JSONValue]) -> [JSONValue] {
-    guard rows.count > maximumRows else { return rows }
-    let stride = (rows.count + maximumRows / 2 - 1) / (maximumRows / 2)
-    return rows.enumerated().filter {
-      $0.offset % stride == 0 || $0.offset == rows.count - 1 || isEvaluation($0.element)
-    }
-    .map(\.element)
-  }
-
-  private static func isEvaluation(_ row: JSONValue) -> Bool {
-    row.members?.keys.contains { $0.hasPrefix("eval_") } == true
+  /// The log as the inspection read it, since a second reading of a long one costs time and memory.
+  private mutating func addLog(_ inspection: Inspection) {
+    guard let state = inspection.trainerState, let path = try? RelativePath(trainerStateName) else { return }
+    trainingLog = state["log_history"]?.elements ?? []
+    evaluations = trainingLog.filter(ThinnedLog.isEvaluation)
+    files.append(RecordFile(name: trainerStateName, root: inspection.tree.root, path: path))
   }
 
   private mutating func addVersions(_ inspection: Inspection) {
@@ -115,19 +101,17 @@ public struct ArchiveFacts: Sendable {
 
 /// What a record keeps of a file: JSON and JSON lines with their secrets masked, anything else as it is.
 ///
-/// Lines that are no JSON are left out of a log that had to be masked.
+/// Lines of a `.jsonl` that are no JSON, such as the one that is just being written, cannot be searched for secrets and
+/// are left out.
 public func recordBytes(_ bytes: [UInt8], name: String) -> [UInt8] {
-  if name.hasSuffix(".json"), let value = try? JSONValue(parsing: bytes) {
-    return value.hasSecrets ? encoded(value.withoutSecrets()) : bytes
-  }
+  if name.hasSuffix(".json") { return (try? maskingSecrets(in: bytes)) ?? bytes }
   guard name.hasSuffix(".jsonl") else { return bytes }
-  let lines = bytes.split(separator: UInt8(ascii: "\n")).map { try? JSONValue(parsing: Array($0)) }
-  guard lines.contains(where: { $0?.hasSecrets == true }) else { return bytes }
-  return lines.compactMap { $0?.withoutSecrets() }.flatMap { encoded($0) + [UInt8(ascii: "\n")] }
-}
-
-private func encoded(_ value: JSONValue) -> [UInt8] {
-  let encoder = JSONEncoder()
-  encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-  return (try? encoder.encode(value)).map(Array.init) ?? []
+  var result: [UInt8] = []
+  var rest = bytes[...]
+  while !rest.isEmpty {
+    let end = rest.firstIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? rest.endIndex
+    if let line = try? maskingSecrets(in: Array(rest[..<end])) { result += line }
+    rest = rest[end...]
+  }
+  return result
 }

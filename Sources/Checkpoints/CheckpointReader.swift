@@ -1,5 +1,8 @@
 import Platform
 
+/// The file in which transformers' Trainer keeps the step and the log.
+let trainerStateName = "trainer_state.json"
+
 /// Looks into the files of one checkpoint for the layouts, reading each header and JSON file once.
 final class CheckpointReader {
   /// JSON files larger than this are not read, in bytes.
@@ -7,6 +10,8 @@ final class CheckpointReader {
 
   enum JSONResult {
     case missing
+    /// Longer than `maximumJSON`, and whole by its end.
+    case tooLong
     case value(JSONValue)
     case defect(Defect.Kind)
   }
@@ -63,17 +68,31 @@ final class CheckpointReader {
   private func read(_ path: RelativePath) -> JSONResult {
     guard let size = tree.entry(path)?.file?.size else { return .missing }
     guard size > 0 else { return .defect(.empty) }
-    guard size <= Self.maximumJSON else {
-      return .defect(.unreadable("it has more than \(displaySize(Self.maximumJSON))"))
-    }
+    guard size <= Self.maximumJSON else { return tooLong(path, size: size) }
     let bytes: [UInt8]
     do throws(SystemError) { bytes = try tree.root.open(path).bytes(at: 0, count: size) } catch {
       return .defect(failure(error))
     }
     if bytes.prefix(16).allSatisfy({ $0 == 0 }) { return .defect(.zeros(size: size)) }
-    do throws(JSONError) { return .value(try JSONValue(parsing: bytes)) } catch {
+    do throws(JSONError) { return .value(try parse(bytes, path)) } catch {
       return .defect(.json(reason: error.reason, offset: error.offset, size: bytes.count))
     }
+  }
+
+  /// The trainer's state may hold a very long log, and it alone goes into the record as it is read here.
+  private func parse(_ bytes: [UInt8], _ path: RelativePath) throws(JSONError) -> JSONValue {
+    guard path.name == trainerStateName else { return try JSONValue(parsing: bytes) }
+    return try JSONValue(parsingTrainerState: try maskingSecrets(in: bytes))
+  }
+
+  /// A file that is too long to be read is judged by its end alone: cut JSON hardly ever ends in a brace.
+  private func tooLong(_ path: RelativePath, size: Int) -> JSONResult {
+    do throws(SystemError) {
+      let end = try tree.root.open(path).bytes(at: size - 4096, count: 4096)
+      let last = end.last { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }
+      if last == UInt8(ascii: "}") { return .tooLong }
+      return .defect(.json(reason: "it does not end in a brace", offset: size, size: size))
+    } catch { return .defect(failure(error)) }
   }
 
   /// The defect that an error of the file system stands for.

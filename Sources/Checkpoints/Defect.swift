@@ -29,6 +29,8 @@ public struct Defect: Equatable, Sendable {
     case indexMissing(shards: Int)
     /// The index says that this shard holds tensors that it lacks: how many, and one of them.
     case tensorsMissing(count: Int, example: String)
+    /// The file is a link to a place outside the checkpoint, so that its bytes are not backed up.
+    case linkedOutside(target: String)
     /// The file or directory has the name that a framework gives while it is still writing.
     case staging
     /// The file is written last and is not there, although what is written before it is.
@@ -69,6 +71,8 @@ extension Defect {
     case .tensorsMissing(let count, let example):
       return "\(name) lacks \(count == 1 ? "a tensor" : "\(count) tensors") that the index places there, "
         + "\(count == 1 ? "" : "among them ")\(escaped(example.utf8))."
+    case .linkedOutside(let target):
+      return "\(name) is a link to \(target), outside the checkpoint: only the link would be kept."
     case .staging: return "\(name) is the temporary name of a save that did not finish."
     case .unfinished: return "\(name) is missing: it is written last, so the save did not finish."
     case .noWeights(let adapter):

@@ -10,6 +10,11 @@ struct FileChecks {
     for entry in reader.tree.entries {
       if isStaging(entry.path.name) {
         found.append(Defect(entry.path, .staging))
+      } else if case .link(let target) = entry.kind,
+        isModelWeights(entry.path.name) || isTorch(entry.path.name),
+        leadsOutside(target, from: entry.path)
+      {
+        found.append(Defect(entry.path, .linkedOutside(target: escaped(target))))
       } else if let size = entry.file?.size, let kind = defect(of: entry.path, size: size) {
         found.append(Defect(entry.path, kind))
       }
@@ -24,6 +29,21 @@ struct FileChecks {
     case .vanished: return Defect(path, .vanished)
     case .socket, .fifo, .device, .pathTooLong: return nil
     }
+  }
+
+  /// Whether a link's target lies outside the checkpoint, by its words: links behind it are not followed.
+  private func leadsOutside(_ target: [UInt8], from path: RelativePath) -> Bool {
+    let target = String(decoding: target, as: UTF8.self)
+    let parts = target.split(separator: "/").map(String.init)
+    guard !target.hasPrefix("/") else {
+      return parts.contains("..") || !parts.starts(with: reader.place.components)
+    }
+    var depth = path.components.count - 1
+    for part in parts where part != "." {
+      depth += part == ".." ? -1 : 1
+      if depth < 0 { return true }
+    }
+    return false
   }
 
   private func defect(of path: RelativePath, size: Int) -> Defect.Kind? {

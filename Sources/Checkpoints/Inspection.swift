@@ -12,6 +12,8 @@ public struct Inspection: Sendable {
   public let defects: [Defect]
   /// Tells each file's class.
   public let classifier: Classifier
+  /// Its `trainer_state.json`, the log thinned and secrets masked; nil where there is none that can be read.
+  let trainerState: JSONValue?
 
   /// The layout's name, for example `hf_trainer+peft`, `torch_file`, `plain`.
   public var layout: String { findings.layout }
@@ -51,6 +53,7 @@ public struct Inspection: Sendable {
     self.findings = findings
     self.defects = defects
     self.classifier = Classifier(tree)
+    self.trainerState = reader.value(trainerStateName)
   }
 }
 

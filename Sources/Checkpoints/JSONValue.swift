@@ -17,21 +17,25 @@ public enum JSONValue: Codable, Sendable, Equatable {
   /// Values by name; of members with the same name the last counts, as in Python.
   case object([String: JSONValue])
 
-  /// How many values a text may hold: more than any log has, and few enough for memory.
-  static let maximumValues = 8_000_000
+  /// How many values a text may hold: more than any index of weights has, and few enough for memory (about 100 bytes each).
+  static let maximumValues = 1_000_000
 
   /// Reads JSON as Python's `json` writes it: NaN and infinities are allowed. Throws `JSONError`.
   public init(parsing bytes: [UInt8]) throws(JSONError) {
+    try self.init(parsing: bytes, limit: Self.maximumValues)
+  }
+
+  init(parsing bytes: [UInt8], limit: Int) throws(JSONError) {
     var scanner = JSONScanner(bytes, allowsNonFinite: true)
-    var budget = Self.maximumValues
+    var budget = limit
     self = try Self.value(&scanner, &budget)
     try scanner.end()
   }
 
-  private static func value(_ scanner: inout JSONScanner, _ budget: inout Int) throws(JSONError) -> JSONValue
-  {
+  /// Reads a value of any kind and takes the number of values in it from `budget`.
+  static func value(_ scanner: inout JSONScanner, _ budget: inout Int) throws(JSONError) -> JSONValue {
     budget -= 1
-    guard budget >= 0 else { throw scanner.failure("it holds more than \(maximumValues) values") }
+    guard budget >= 0 else { throw scanner.failure("it holds too many values") }
     var left = budget
     defer { budget = left }
     switch try scanner.next() {

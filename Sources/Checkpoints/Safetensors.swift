@@ -29,6 +29,8 @@ public enum SafetensorsDefect: Error, Equatable, Sendable {
 public struct Safetensors: Equatable, Sendable {
   /// The longest header that the reference reader takes, in bytes.
   public static let maximumHeader = 100_000_000
+  /// How many tensors a file may hold: more than any model has, and few enough for memory.
+  static let maximumTensors = 1_000_000
 
   /// One tensor.
   public struct Tensor: Equatable, Sendable {
@@ -138,6 +140,9 @@ private struct HeaderReader {
 
   mutating func member(_ name: String, _ scanner: inout JSONScanner) throws(JSONError) {
     guard names.insert(name).inserted else { throw scanner.failure("a tensor is named twice") }
+    guard names.count <= Safetensors.maximumTensors else {
+      throw scanner.failure("it holds too many tensors")
+    }
     guard name == "__metadata__" else { return tensors.append(try tensor(name, &scanner)) }
     var found: [String: String] = [:]
     try scanner.object { (scanner, key) throws(JSONError) in found[key] = try scanner.string() }

@@ -1,67 +1,81 @@
 extension JSONValue {
   /// What stands in the place of a secret.
   public static let mask = "***"
-
-  /// Whether `withoutSecrets` would change anything.
-  var hasSecrets: Bool {
-    var names = SecretNames()
-    return names.holds(self)
-  }
-
-  /// The value with every secret in it replaced by `mask`.
-  ///
-  /// A secret is the value of a member whose name says so (`hub_token`, `wandb_api_key`, `password`…), unless it is null, empty,
-  /// true or false. What frameworks call tokens otherwise (`eos_token`, `max_new_tokens`) stays.
-  public func withoutSecrets() -> JSONValue {
-    // Long logs without a secret are not copied.
-    hasSecrets ? masked() : self
-  }
-
-  private func masked() -> JSONValue {
-    switch self {
-    case .array(let elements): .array(elements.map { $0.masked() })
-    case .object(let members):
-      .object(
-        Dictionary(
-          uniqueKeysWithValues: members.map { name, value in
-            (name, value.isWorthHiding(secrecy(of: name)) ? .string(Self.mask) : value.masked())
-          }))
-    default: self
-    }
-  }
-
-  fileprivate func isWorthHiding(_ secrecy: Secrecy) -> Bool {
-    switch secrecy {
-    case .none: return false
-    case .token:
-      if case .string(let text) = self { return !text.isEmpty }
-      return false
-    case .secret:
-      switch self {
-      case .null, .bool, .string(""), .array([]), .object([:]): return false
-      default: return true
-      }
-    }
-  }
 }
 
-/// Finds secrets; each name is judged once, since logs repeat theirs in every row.
-private struct SecretNames {
-  private var known: [String: Secrecy] = [:]
+/// JSON with every secret in it replaced by `JSONValue.mask`, and byte for byte the same otherwise. Throws `JSONError`.
+///
+/// A secret is the value of a member whose name says so (`hub_token`, `wandb_api_key`, `password`…), unless it is null, empty,
+/// true or false. What frameworks call tokens otherwise (`eos_token`, `max_new_tokens`) stays.
+func maskingSecrets(in json: [UInt8]) throws(JSONError) -> [UInt8] {
+  var scanner = JSONScanner(json, allowsNonFinite: true)
+  var masking = Masking(json)
+  try masking.value(&scanner)
+  try scanner.end()
+  return masking.result
+}
 
-  mutating func holds(_ value: JSONValue) -> Bool {
-    switch value {
-    case .array(let elements):
-      for element in elements where holds(element) { return true }
-    case .object(let members):
-      for (name, value) in members {
-        let judged = known[name] ?? secrecy(of: name)
-        known[name] = judged
-        if value.isWorthHiding(judged) || holds(value) { return true }
-      }
-    default: break
+/// A pass over JSON that copies it without its secrets. No values are kept, so that a long log costs only its text.
+private struct Masking {
+  private let json: [UInt8]
+  /// What lies before `done`, masked; empty while no secret was found.
+  private var masked: [UInt8] = []
+  private var done = 0
+  /// Each name is judged once, since logs repeat theirs in every row.
+  private var judged: [String: Secrecy] = [:]
+
+  init(_ json: [UInt8]) { self.json = json }
+
+  var result: [UInt8] { done == 0 ? json : masked + json[done...] }
+
+  mutating func value(_ scanner: inout JSONScanner) throws(JSONError) {
+    switch try scanner.next() {
+    case .object: try scanner.object { (scanner, name) throws(JSONError) in try member(name, &scanner) }
+    case .array: try scanner.array { (scanner) throws(JSONError) in try value(&scanner) }
+    case .string, .number, .literal: try scanner.skip()
     }
-    return false
+  }
+
+  private mutating func member(_ name: String, _ scanner: inout JSONScanner) throws(JSONError) {
+    let secrecy = judge(name)
+    let kind = try scanner.next()
+    guard secrecy == .secret || (secrecy == .token && kind == .string) else { return try value(&scanner) }
+    let start = scanner.position
+    guard try Self.skip(&scanner, kind) else { return }
+    masked += json[done..<start]
+    masked += "\"\(JSONValue.mask)\"".utf8
+    done = scanner.position
+  }
+
+  /// Passes over a value; whether there is anything in it to hide.
+  private static func skip(_ scanner: inout JSONScanner, _ kind: JSONScanner.Kind) throws(JSONError) -> Bool {
+    var isEmpty = true
+    switch kind {
+    case .object:
+      try scanner.object { (scanner, _) throws(JSONError) in
+        isEmpty = false
+        try scanner.skip()
+      }
+    case .array:
+      try scanner.array { (scanner) throws(JSONError) in
+        isEmpty = false
+        try scanner.skip()
+      }
+    case .string: isEmpty = try scanner.string().isEmpty
+    case .number:
+      isEmpty = false
+      try scanner.skip()
+    case .literal: try scanner.skip()
+    }
+    return !isEmpty
+  }
+
+  private mutating func judge(_ name: String) -> Secrecy {
+    if let known = judged[name] { return known }
+    let secrecy = secrecy(of: name)
+    // Rows repeat a few names; a file of a million names is not worth a table.
+    if judged.count < 4096 { judged[name] = secrecy }
+    return secrecy
   }
 }
 

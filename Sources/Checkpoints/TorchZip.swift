@@ -24,7 +24,7 @@ public struct TorchZip: Sendable {
   /// How many entries' own headers are read at most.
   public static let checkedHeaders = 4096
   /// The largest directory that is read, in bytes; torch writes about 70 for each storage.
-  static let maximumDirectory = 256 << 20
+  static let maximumDirectory = 64 << 20
 
   /// One entry.
   public struct Entry: Equatable, Sendable {

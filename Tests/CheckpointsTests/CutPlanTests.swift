@@ -27,7 +27,7 @@ import Testing
   func properties() {
     let seed = freshSeed()
     var random = Seeded(state: seed)
-    for round in 0..<2000 {
+    for round in 0..<800 {
       let chunkSize = Int.random(in: 1...64, using: &random)
       let size = Int.random(in: 0...2000, using: &random)
       let fixed = (0..<Int.random(in: 0...3, using: &random)).map { _ in
@@ -48,7 +48,7 @@ import Testing
   func stability() {
     let seed = freshSeed()
     var random = Seeded(state: seed)
-    for round in 0..<500 {
+    for round in 0..<200 {
       let size = Int.random(in: 300...2000, using: &random)
       let border = Int.random(in: 1...100, using: &random)
       let pieces = (0..<100).map { _ in Int.random(in: border...size, using: &random) }

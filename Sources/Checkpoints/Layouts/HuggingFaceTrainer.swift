@@ -89,17 +89,20 @@ struct HuggingFaceTrainer: Layout {
     return isThere ? [] : [Defect(nil, .noWeights(adapter: isAdapter))]
   }
 
+  /// Larger numbers in a file's name count no processes.
+  private static let maximumProcesses = 1 << 20
+
   /// The processes whose `rng_state_K.pth` is there.
   private static func ranks(_ names: [String]) -> Set<Int> {
     Set(
       names.filter { $0.hasSuffix(".pth") && isNumbered(String($0.dropLast(4)), "rng_state_") }.compactMap {
         Int($0.dropFirst(10).dropLast(4))
-      })
+      }.filter { $0 < maximumProcesses })
   }
 
   /// One defect a process that is missing below the highest, at most 16: a hostile name may claim any number.
   private func randomStateDefects(_ ranks: Set<Int>) -> [Defect] {
-    guard let highest = ranks.max(), highest < 1 << 20 else { return [] }
+    guard let highest = ranks.max() else { return [] }
     return (0..<highest).lazy.filter { !ranks.contains($0) }.prefix(16).map { rank in
       Defect(try? RelativePath("rng_state_\(rank).pth"), .randomStateMissing(processes: highest + 1))
     }

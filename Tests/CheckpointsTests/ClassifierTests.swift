@@ -1,0 +1,47 @@
+import Platform
+import Testing
+
+@testable import Checkpoints
+
+@Suite("Classes of files") struct ClassifierTests {
+  /// The files of class `training` among `names`, which lie in one checkpoint.
+  private func training(_ names: [String]) throws -> Set<String> {
+    let scratch = Scratch()
+    for name in names { try scratch.write(name, "x") }
+    let tree = try Tree.scan(scratch.path)
+    let classifier = Classifier(tree)
+    return Set(tree.files.map(\.path).filter { classifier.fileClass(of: $0) == .training }.map(\.display))
+  }
+
+  @Test("what only resuming needs is training; weights, settings, tokenizers and the unknown are weights")
+  func trainer() throws {
+    let state = [
+      "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_3.pth",
+      "random_states_0.pkl", "sampler.bin", "trainer_state.json", "training_args.bin",
+      "events.out.tfevents.1.host", "runs/a/events.out.tfevents.2.host", "optimizer_0/__0_0.distcp",
+    ]
+    let rest = [
+      "model.safetensors", "pytorch_model.bin", "adapter_model.safetensors", "config.json", "tokenizer.json",
+      "README.md", "optimizer.md", "scheduler_config.json", "notes", "pytorch_model_fsdp_0/__0_0.distcp",
+    ]
+    #expect(try training(state + rest) == Set(state))
+  }
+
+  @Test("DeepSpeed's optimizer files are training, except in stage 3, where they hold the weights")
+  func deepSpeed() throws {
+    let optimizer = "global_step4/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt"
+    #expect(try training(["global_step4/mp_rank_00_model_states.pt", optimizer]) == [optimizer])
+    let stage3 = "global_step4/zero_pp_rank_0_mp_rank_00_model_states.pt"
+    #expect(try training([stage3, optimizer]) == [])
+    #expect(try training([stage3, optimizer, "model.safetensors"]) == [stage3, optimizer])
+  }
+
+  @Test(
+    "names of weights are those of transformers, PEFT and diffusers",
+    arguments: [
+      ("model.safetensors", true), ("model-00001-of-00002.safetensors", true), ("pytorch_model.bin", true),
+      ("adapter_model.bin", true), ("diffusion_pytorch_model.safetensors", true), ("model.pt", false),
+      ("model.safetensors.index.json", false), ("optimizer.bin", false), ("modeling.bin", false),
+    ])
+  func weights(_ name: String, _ isWeights: Bool) { #expect(isModelWeights(name) == isWeights) }
+}
