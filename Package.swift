@@ -11,7 +11,8 @@ func layer(_ name: String, on dependencies: [Target.Dependency], embedding files
 
 func tests(of name: String, with more: [Target.Dependency] = []) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: [.init(stringLiteral: name)] + more, swiftSettings: strict)
+    name: "\(name)Tests", dependencies: [.init(stringLiteral: name), "TestSupport"] + more,
+    swiftSettings: strict)
 }
 
 let package = Package(
@@ -42,9 +43,11 @@ let package = Package(
     ),
     .executableTarget(name: "ckbackup", dependencies: ["Commands"], swiftSettings: strict),
     .executableTarget(
-      name: "simulate", dependencies: ["Platform", "Digests", "ObjectStore", "Repository", "Engine"],
+      name: "simulate",
+      dependencies: ["Platform", "Digests", "ObjectStore", "Repository", "Engine", "TestSupport"],
       path: "Simulation", swiftSettings: strict),
 
+    .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/Support", swiftSettings: strict),
     tests(of: "Platform"),
     tests(of: "Digests", with: ["Platform"]),
     tests(of: "HTTP", with: ["Platform"]),

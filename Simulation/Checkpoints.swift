@@ -2,6 +2,7 @@ import Digests
 import Glibc
 import Platform
 import Repository
+import TestSupport
 
 /// A few small checkpoints on disk that share most of their bytes.
 final class Checkpoints: Sendable {
@@ -18,8 +19,8 @@ final class Checkpoints: Sendable {
     var ids: [String] = []
     for index in 0..<5 {
       var sums: [UInt8] = []
-      var random = SplitMix(state: UInt64(index))
-      var shared = SplitMix(state: 99)
+      var random = Seeded(seed: UInt64(index))
+      var shared = Seeded(seed: 99)
       for (name, size, isShared) in [
         ("events.out.tfevents.1", 30_000, false), ("frozen.raw", 90_000, true), ("tuned.raw", 70_000, false),
       ] {

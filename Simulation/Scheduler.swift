@@ -1,6 +1,7 @@
 import Glibc
 import ObjectStore
 import Platform
+import TestSupport
 
 /// Runs every task of this process on one thread, and decides by a seed which store call of which actor comes next.
 ///
@@ -36,7 +37,7 @@ final class Scheduler: @unchecked Sendable {
   static let longestCall = 3600.0
 
   private(set) var now = Timestamp(seconds: 1_700_000_000)
-  private var random: SplitMix
+  private var random: Seeded
   private var waiting: [Waiting] = []
   private var dead: Set<Int> = []
   /// Whether calls fail and actors die.
@@ -45,7 +46,7 @@ final class Scheduler: @unchecked Sendable {
   private(set) var counts: [String: Int] = [:]
   private var jobs: [UnownedJob] = []
 
-  init(seed: UInt64) { random = SplitMix(state: seed) }
+  init(seed: UInt64) { random = Seeded(seed: seed) }
 
   func enqueue(_ job: UnownedJob) { jobs.append(job) }
 
@@ -111,18 +112,5 @@ final class Scheduler: @unchecked Sendable {
       }
     count("\(operation.rawValue): \(outcome)")
     return outcome
-  }
-}
-
-/// Repeatable random numbers (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
-struct SplitMix: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-    return value ^ value >> 31
   }
 }

@@ -1,5 +1,5 @@
 import Glibc
-import Platform
+import TestSupport
 
 // simulate [EPISODES [FIRST-SEED]]: runs so many episodes, each a function of its seed, and tells which broke a promise.
 
@@ -7,26 +7,24 @@ let arguments = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }
 let episodes = arguments.first ?? 200
 let first = arguments.dropFirst().first ?? 1
 
-var template =
-  Array((access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp").utf8CString.dropLast())
-  + Array("/ckbackup-simulation-XXXXXX".utf8CString)
-guard mkdtemp(&template) != nil else { fatalError("no scratch directory can be made") }
-let place = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-let checkpoints = try Checkpoints(below: place)
+/// Whether every episode kept the promises.
+func simulate() throws -> Bool {
+  let scratch = try Scratch(below: access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp")
+  let checkpoints = try Checkpoints(below: scratch.path)
 
-var counts: [String: Int] = [:]
-var failed: [UInt64] = []
-for seed in first..<first + episodes {
-  let episode = Episode(seed: seed, checkpoints: checkpoints, scratch: place)
-  let broken = episode.run()
-  counts.merge(episode.scheduler.counts, uniquingKeysWith: +)
-  if broken.isEmpty { continue }
-  failed.append(seed)
-  print("seed \(seed): \(broken.joined(separator: "; "))")
+  var counts: [String: Int] = [:]
+  var failed: [UInt64] = []
+  for seed in first..<first + episodes {
+    let episode = Episode(seed: seed, checkpoints: checkpoints, scratch: scratch.path)
+    let broken = episode.run()
+    counts.merge(episode.scheduler.counts, uniquingKeysWith: +)
+    if broken.isEmpty { continue }
+    failed.append(seed)
+    print("seed \(seed): \(broken.joined(separator: "; "))")
+  }
+  for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("\(what)  \(count)") }
+  print("\(episodes) episodes, \(failed.count) broke a promise\(failed.isEmpty ? "" : ": seeds \(failed)")")
+  return failed.isEmpty
 }
-for (what, count) in counts.sorted(by: { $0.key < $1.key }) { print("\(what)  \(count)") }
-print("\(episodes) episodes, \(failed.count) broke a promise\(failed.isEmpty ? "" : ": seeds \(failed)")")
-let slash = place.lastIndex(of: "/") ?? place.startIndex
-try OpenDirectory(String(place[..<slash])).removeTree(
-  RelativePath(String(place[place.index(after: slash)...])))
-exit(failed.isEmpty ? 0 : 1)
+
+exit(try simulate() ? 0 : 1)

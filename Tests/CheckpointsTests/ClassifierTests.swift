@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -6,7 +7,7 @@ import Testing
 @Suite("Classes of files") struct ClassifierTests {
   /// The files of class `training` among `names`, which lie in one checkpoint.
   private func training(_ names: [String]) throws -> Set<String> {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     for name in names { try scratch.write(name, "x") }
     let tree = try Tree.scan(scratch.path)
     let classifier = Classifier(tree)

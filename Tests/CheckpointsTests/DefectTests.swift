@@ -1,5 +1,6 @@
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -17,7 +18,7 @@ import Testing
   private func changed(
     _ fixture: String = "hf_full/checkpoint-10", _ change: (Scratch, String) throws -> Void
   ) throws -> [String: Defect.Kind] {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let name = fixture.split(separator: "/").last.map(String.init) ?? fixture
     let path = try scratch.copy(fixture, as: name)
     try change(scratch, name)
@@ -104,7 +105,7 @@ import Testing
 
   @Test("a checkpoint that is being written is told by what is there and by what is not yet")
   func beingWritten() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let files = ["config.json", "model.safetensors", "training_args.bin", "optimizer.pt", "rng_state.pth"]
     for name in files { _ = try scratch.copy("hf_full/checkpoint-10/\(name)", as: "checkpoint-10/\(name)") }
     #expect(try found(scratch.path + "/checkpoint-10") == ["trainer_state.json": .unfinished])
@@ -148,7 +149,7 @@ import Testing
 
   @Test("an index in a directory below speaks for the shards beside it")
   func nestedIndex() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     _ = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
     try scratch.write(
       "checkpoint-10/unet/model.safetensors.index.json",
@@ -204,7 +205,7 @@ import Testing
 
   @Test("a file that this process may not read is a defect")
   func unreadable() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     try scratch.write("a/b", "1")
     let tree = try Tree.scan(scratch.path)
     let skipped = [

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -68,7 +69,7 @@ private func expected() throws -> [String: Expected] {
 
   @Test("a shard that the index names must be there, with the tensors that it should hold")
   func shards() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_sharded/checkpoint-4", as: "checkpoint-4")
     try scratch.remove("checkpoint-4/model-00002-of-00003.safetensors")
     let missing = try Inspection(path).defects
@@ -86,7 +87,7 @@ private func expected() throws -> [String: Expected] {
 
   @Test("a save that has not finished is seen by its names and by what comes last")
   func unfinished() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
     try scratch.remove("checkpoint-10/trainer_state.json")
     #expect(try Inspection(path).defects.map(\.file?.display) == ["trainer_state.json"])
@@ -96,7 +97,7 @@ private func expected() throws -> [String: Expected] {
 
   @Test("the step that the state records must be that of the name")
   func mismatch() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-11")
     #expect(try Inspection(path).defects.map(\.kind) == [.stepMismatch(named: 11, recorded: 10)])
   }
@@ -128,7 +129,7 @@ private func expected() throws -> [String: Expected] {
     #expect(real.name == "eval_loss" && real.step == 10 && real.greaterIsBetter == false)
     #expect(try Inspection(fixtures + "/hf_sharded/checkpoint-4").findings.best == nil)
     func best(_ state: String, _ arguments: String = "{}") throws -> BestMetric? {
-      let scratch = Scratch()
+      let scratch = try Scratch()
       try scratch.write("checkpoint-1/trainer_state.json", state)
       try scratch.write("checkpoint-1/args.json", arguments)
       return try Inspection(scratch.path + "/checkpoint-1").findings.best
@@ -148,7 +149,7 @@ private func expected() throws -> [String: Expected] {
 
   @Test("metrics are the last values, without speeds; one that became NaN is left out")
   func metrics() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     try scratch.write(
       "checkpoint-2/trainer_state.json",
       #"""
@@ -205,7 +206,7 @@ private func expected() throws -> [String: Expected] {
 @Suite("Hostile files") struct HostileFileTests {
   /// Looks at a file cut to so many bytes or changed; it must end, whatever it finds.
   private func look(_ bytes: [UInt8], _ name: String) throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.write(name, bytes)
     _ = try Inspection(path).defects.map(\.sentence)
     let lengths = try CutPlan.chunks(of: try open(path), chunkSize: 512)
@@ -216,7 +217,7 @@ private func expected() throws -> [String: Expected] {
     "files that are cut anywhere or have bytes changed are looked at without harm; the seed is printed",
     arguments: ["peft_lora/checkpoint-3/adapter_model.safetensors", "plain_torch/state_dict_only.pt"])
   func changed(_ name: String) throws {
-    var random = Seeded(state: freshSeed())
+    var random = Seeded()
     let whole = try contents("\(fixtures)/\(name)")
     let file = name.split(separator: "/").last.map(String.init) ?? name
     for _ in 0..<60 {
@@ -234,7 +235,7 @@ private func expected() throws -> [String: Expected] {
   func everyByte() throws {
     let header = #"{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}}"#
     let whole = [UInt8(header.utf8.count), 0, 0, 0, 0, 0, 0, 0] + Array(header.utf8) + [1, 2, 3, 4]
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = scratch.path + "/x.safetensors"
     for length in whole.indices {
       try scratch.write("x.safetensors", whole[..<length])
@@ -248,7 +249,7 @@ private func expected() throws -> [String: Expected] {
 @Suite("Record facts") struct FactsTests {
   @Test("parameters, log, results and versions are found, and secrets are masked")
   func facts() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_full/checkpoint-10", as: "run/checkpoint-10")
     try scratch.write(
       "run/args.json",

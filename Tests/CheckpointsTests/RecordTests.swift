@@ -1,5 +1,6 @@
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -40,7 +41,7 @@ import Testing
   @Test(
     "secrets that a file gets after the inspection are masked too, and JSON that was torn since stays out")
   func race() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_full/checkpoint-10", as: "run/checkpoint-10")
     try scratch.write("run/args.json", "{}")
     let files = ArchiveFacts(of: try Inspection(path)).files
@@ -53,7 +54,7 @@ import Testing
 
   @Test("the record of a checkpoint holds its own files and its run's; the checkpoint's own come first")
   func files() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("peft_lora/checkpoint-3", as: "run/checkpoint-3")
     try scratch.write("run/checkpoint-3/args.json", #"{"from": "checkpoint", "swift_version": "4.6.0"}"#)
     for name in ["args.json", "all_results.json", "config.json", "other.json"] {
@@ -74,7 +75,7 @@ import Testing
   @Test(
     "beside a directory that is no step of a run, nothing belongs to it; a single file has no record files")
   func alone() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_full/checkpoint-10", as: "somewhere/best")
     try scratch.write("somewhere/args.json", "{}")
     #expect(!ArchiveFacts(of: try Inspection(path)).files.contains { $0.name == "args.json" })
@@ -84,7 +85,7 @@ import Testing
 
   @Test("secrets in the trainer's state are masked in the log as well")
   func log() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     try scratch.write(
       "checkpoint-3/trainer_state.json",
       #"{"global_step": 3, "log_history": [{"step": 1, "loss": 2, "wandb_api_key": "k"}]}"#)
@@ -94,7 +95,7 @@ import Testing
 
   @Test("files that are links, or too long, or cannot be read, stay out of the record")
   func left() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
     try scratch.write("secret.json", #"{"a": 1}"#)
     symlink("../secret.json", scratch.path + "/checkpoint-10/args.json")
@@ -118,7 +119,7 @@ import Testing
   }
 
   private func log(_ rows: Int) throws -> (Inspection, [JSONValue]) {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     try scratch.write("checkpoint-\(rows)/trainer_state.json", state(rows: rows))
     let inspection = try Inspection("\(scratch.path)/checkpoint-\(rows)")
     return (inspection, ArchiveFacts(of: inspection).trainingLog)

@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -26,7 +27,7 @@ import Testing
 
   @Test("any truncation of a real file is found, and so are added bytes")
   func truncation() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let whole = try contents(Self.model)
     for size in [2096, 2097, 20000, 31087] {
       let file = try Safetensors(reading: open(try scratch.write("cut", whole[..<size])))
@@ -44,7 +45,7 @@ import Testing
 
   @Test("zeros and impossible header lengths are told apart")
   func starts() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     #expect(throws: SafetensorsDefect.zeros) {
       try Safetensors(reading: open(try scratch.write("zeros", [UInt8](repeating: 0, count: 100))))
     }

@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -23,7 +24,7 @@ import Testing
 
   @Test("any cut is found by the missing end record")
   func cuts() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let whole = try contents(Self.optimizer)
     for size in [0, 4, 21, 22, 98, 4096, 71416, 75866, 75887] {
       #expect(throws: TorchZipDefect.endMissing(fileSize: size)) {
@@ -34,7 +35,7 @@ import Testing
 
   @Test("each record at the end is checked against the others")
   func records() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let whole = try contents(Self.optimizer)
     // Signature, count, size and offset of the zip64 record, its locator, and the plain record.
     for back in [98, 98 - 24, 98 - 32, 98 - 40, 98 - 48, 42, 42 - 8, 22 - 10, 22 - 12, 22 - 16] {
@@ -46,7 +47,7 @@ import Testing
 
   @Test("an entry that runs into the next, or whose own header is wrong, is found")
   func entries() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let whole = try contents(Self.optimizer)
     var renamed = whole
     renamed[4713 + 30] ^= 1

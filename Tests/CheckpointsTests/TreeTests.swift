@@ -1,5 +1,6 @@
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Checkpoints
@@ -7,7 +8,7 @@ import Testing
 @Suite("Tree") struct TreeTests {
   @Test("files, links, directories and their attributes are listed in the order of bytes")
   func lists() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     try scratch.write("b/model.safetensors", "12345")
     try scratch.write("b.txt", "1")
     try scratch.write("a", "")
@@ -37,7 +38,7 @@ import Testing
 
   @Test("a single file is a tree of one entry, also through a link")
   func single() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let file = try scratch.write("ckpt.pt", "123")
     symlink("ckpt.pt", scratch.path + "/latest")
     for path in [file, scratch.path + "/latest"] {
@@ -50,7 +51,7 @@ import Testing
 
   @Test("pipes, sockets and names that are not UTF-8 are told, and never block")
   func special() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     mkfifo(scratch.path + "/pipe", 0o600)
     let raw: [CChar] = Array("\(scratch.path)/".utf8CString.dropLast()) + [CChar(bitPattern: 0xff), 0]
     close(creat(raw, 0o600))
@@ -62,7 +63,7 @@ import Testing
 
   @Test("a path that is not there, or is no file, is an error")
   func missing() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     #expect(throws: SystemError(operation: "open", path: scratch.path + "/x", code: ENOENT)) {
       try Tree.scan(scratch.path + "/x")
     }
@@ -73,7 +74,7 @@ import Testing
 
   @Test("no link is followed on the way to a file")
   func links() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     try scratch.write("real/file", "secret")
     symlink("real", scratch.path + "/fake")
     symlink("real/file", scratch.path + "/link")
@@ -85,7 +86,7 @@ import Testing
 
   @Test("a file with holes is known as sparse")
   func sparse() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     let path = try scratch.write("holes", "")
     truncate(path, 1 << 20)
     #expect(try Tree.scan(path).entries[0].file?.isSparse == true)
@@ -96,7 +97,7 @@ import Testing
 
   @Test("a very deep tree is listed as far as paths may be long, and what lies deeper is told")
   func deep() throws {
-    let scratch = Scratch()
+    let scratch = try Scratch()
     var directory = Glibc.open(scratch.path, O_RDONLY | O_DIRECTORY)
     let name = String(repeating: "d", count: 24)
     for _ in 0..<170 {

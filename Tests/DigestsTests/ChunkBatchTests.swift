@@ -1,5 +1,6 @@
 import Digests
 import Platform
+import TestSupport
 import Testing
 
 @Suite struct ChunkBatchTests {
@@ -12,7 +13,7 @@ import Testing
   }
 
   @Test func filesGrowWithTheirChunksFromBatchToBatch() {
-    var generator = seeded()
+    var generator = Seeded()
     for _ in 0..<20 {
       var files = (0..<Int.random(in: 0...12, using: &generator)).map { _ in
         let message = generator.bytes(generator.length())
@@ -30,7 +31,7 @@ import Testing
   }
 
   /// Puts some chunks of all files, mixed with each other and with chunks of no file, through one batch.
-  private func run(_ files: inout [File], _ generator: inout SeededGenerator) {
+  private func run(_ files: inout [File], _ generator: inout Seeded) {
     var batch = ChunkBatch()
     var chunks: [[UInt8]] = []
     let indices = files.map { batch.addFile(sha256: $0.sha256, md5: $0.md5) }
@@ -68,7 +69,7 @@ import Testing
   }
 
   @Test func twoThreadsRunBothPassesOfOneBatchAtTheSameTime() async throws {
-    var generator = seeded()
+    var generator = Seeded()
     var built = ChunkBatch()
     var messages: [[UInt8]] = []
     for _ in 0..<8 {

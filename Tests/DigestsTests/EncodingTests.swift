@@ -1,6 +1,7 @@
 import COpenSSL
 import Digests
 import Platform
+import TestSupport
 import Testing
 
 @Suite struct EncodingTests {
@@ -44,7 +45,7 @@ import Testing
   }
 
   @Test func base64GoesThereAndBack() {
-    var generator = seeded()
+    var generator = Seeded()
     for length in 0..<100 {
       let message = generator.bytes(length)
       #expect(bytes(base64: base64(message)) == message)

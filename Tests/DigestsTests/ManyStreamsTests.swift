@@ -1,12 +1,13 @@
 import CDigests
 import Digests
 import Platform
+import TestSupport
 import Testing
 
 @Suite struct ManyStreamsTests {
   @Test(arguments: md5Kernels)
   func md5OfManyStreamsAgreesWithOpenSSL(kernel: ck_kernel) {
-    var generator = seeded()
+    var generator = Seeded()
     for count in [0, 1, 2, 3, 4, 5, 8, 9, 16, 17]
       + (0..<10).map({ _ in Int.random(in: 0...40, using: &generator) })
     {
@@ -19,7 +20,7 @@ import Testing
 
   @Test(arguments: sha256Kernels)
   func sha256OfManyStreamsAgreesWithOpenSSL(kernel: ck_kernel) {
-    var generator = seeded()
+    var generator = Seeded()
     for count in [0, 1, 2, 3, 4, 5] + (0..<10).map({ _ in Int.random(in: 0...40, using: &generator) }) {
       let messages = (0..<count).map { _ in generator.bytes(generator.length()) }
       var streams = messages.map { _ in SHA256() }
@@ -29,7 +30,7 @@ import Testing
   }
 
   @Test func aStreamMayChangeItsKernelAtEveryUpdate() {
-    var generator = seeded()
+    var generator = Seeded()
     for _ in 0..<10 {
       let messages = (0..<Int.random(in: 1...20, using: &generator)).map { _ in
         generator.bytes(generator.length())
@@ -49,7 +50,7 @@ import Testing
   }
 
   @Test func digestsOfEachPayloadComeInTheirOrder() {
-    var generator = seeded()
+    var generator = Seeded()
     let messages = (0..<37).map { _ in generator.bytes(generator.length()) }
     let payloads = messages.map { generator.payload($0) }
     #expect(MD5.hash(each: payloads) == messages.map { referenceMD5($0) })

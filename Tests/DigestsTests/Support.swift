@@ -2,22 +2,9 @@ import CDigests
 import COpenSSL
 import Digests
 import Platform
+import TestSupport
 
-/// SplitMix64: small, fast, and the same on every machine for a seed.
-struct SeededGenerator: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-    return z ^ (z >> 31)
-  }
-
-  mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8(truncatingIfNeeded: next()) } }
-
+extension Seeded {
   /// A length around the borders of blocks and padding, or any up to 5000.
   mutating func length() -> Int {
     let borders = [0, 1, 55, 56, 57, 63, 64, 65, 119, 120, 127, 128, 129, 191, 192, 1024, 4096]
@@ -47,14 +34,6 @@ struct SeededGenerator: RandomNumberGenerator {
       ]
     return zip(cuts, cuts.dropFirst()).map { message[$0..<$1] }
   }
-}
-
-/// A generator with a seed that a failing run shows.
-func seeded(_ test: String = #function) -> SeededGenerator {
-  var system = SystemRandomNumberGenerator()
-  let seed = system.next()
-  print("\(test): seed \(seed)")
-  return SeededGenerator(seed: seed)
 }
 
 /// OpenSSL's own digest of a message.

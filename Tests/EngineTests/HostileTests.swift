@@ -3,6 +3,7 @@ import Glibc
 import ObjectStore
 import Platform
 import Repository
+import TestSupport
 import Testing
 
 @testable import Engine

@@ -2,6 +2,7 @@ import ObjectStore
 import Platform
 import Repository
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Engine

@@ -1,5 +1,6 @@
 import Platform
 import Repository
+import TestSupport
 import Testing
 
 @testable import Engine

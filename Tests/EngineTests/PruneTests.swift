@@ -1,6 +1,7 @@
 import ObjectStore
 import Platform
 import Repository
+import TestSupport
 import Testing
 
 @testable import Engine

@@ -2,6 +2,7 @@ import Glibc
 import ObjectStore
 import Platform
 import Repository
+import TestSupport
 import Testing
 
 @testable import Engine
@@ -66,7 +67,7 @@ import Testing
     try scratch.write("weights.raw", noise(200_000, seed: 4))
     let snapshot = try await world.push("\(scratch.path)/weights.raw").snapshot
     let racing = FaultyStore(world.memory) { operation, _, call in
-      if operation == .read, call == 1 { try? scratch.write("out.raw", [1, 2, 3]) }
+      if operation == .read, call == 1 { _ = try? scratch.write("out.raw", [1, 2, 3]) }
       return nil
     }
     let restore = Restore(

@@ -2,6 +2,7 @@ import Glibc
 import ObjectStore
 import Platform
 import Repository
+import TestSupport
 import Testing
 
 @testable import Engine
@@ -253,7 +254,7 @@ import Testing
       case "grow": truncate(file, 300_000)
       case "touch": utimensat(AT_FDCWD, file, nil, 0)
       case "replace":
-        try? scratch.write("checkpoint-1/other", noise(200_000, seed: 9))
+        _ = try? scratch.write("checkpoint-1/other", noise(200_000, seed: 9))
         rename("\(scratch.path)/checkpoint-1/other", file)
       default: unlink(file)
       }

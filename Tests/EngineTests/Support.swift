@@ -1,71 +1,12 @@
-import FoundationEssentials
 import Glibc
 import ObjectStore
 import Platform
 import Repository
 import Synchronization
+import TestSupport
 
 @testable import Checkpoints
 @testable import Engine
-
-/// A directory of its own for one test, removed with it.
-final class Scratch: Sendable {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/ckbackup-engine-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp") }
-    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  /// Writes a file and the directories above it.
-  func write(_ name: String, _ bytes: [UInt8]) throws {
-    let file = "\(path)/\(name)"
-    let directory = file.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    try Data(bytes).write(to: URL(filePath: file))
-  }
-}
-
-/// Bytes that repeat for the same seed.
-func noise(_ count: Int, seed: UInt64) -> [UInt8] {
-  [UInt8](unsafeUninitializedCapacity: count + 8) { buffer, filled in
-    var state = seed &* 0x9e37_79b9_7f4a_7c15 | 1
-    var place = 0
-    while place < count {
-      state ^= state << 13
-      state ^= state >> 7
-      state ^= state << 17
-      UnsafeMutableRawBufferPointer(buffer).storeBytes(of: state, toByteOffset: place, as: UInt64.self)
-      place += 8
-    }
-    filled = count
-  }
-}
-
-/// Repeatable random numbers (SplitMix64, Steele, Lea and Flood 2014).
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  /// Numbers from a fresh seed, which is printed so that a failure can be repeated.
-  init(_ test: String = #function) {
-    state = UInt64.random(in: 0...UInt64.max)
-    print("\(test): seed \(state)")
-  }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-    return value ^ value >> 31
-  }
-}
-
-/// The folder of real checkpoints.
-let fixtures = #filePath.split(separator: "/").dropLast(2).map { "/" + $0 }.joined() + "/Fixtures"
 
 /// A clock that tests turn.
 final class TestClock: Sendable {

@@ -1,5 +1,6 @@
 import ObjectStore
 import Platform
+import TestSupport
 import Testing
 
 struct CredentialsTests {
@@ -99,7 +100,7 @@ struct CredentialsTests {
   }
 
   @Test func credentialsFilesAreReadFromTheDisk() async throws {
-    let place = try TemporaryDirectory()
+    let place = try Scratch()
     let store = try DirectoryStore(root: place.path)
     try await store.put(
       "creds", Payload(Array("[default]\naws_access_key_id=A\naws_secret_access_key=B\n".utf8)))

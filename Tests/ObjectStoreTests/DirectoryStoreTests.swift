@@ -3,16 +3,17 @@ import FoundationEssentials
 import Glibc
 import ObjectStore
 import Platform
+import TestSupport
 import Testing
 
 /// What a directory store promises beyond the contract of all stores.
 struct DirectoryStoreTests {
-  private let place: TemporaryDirectory
+  private let place: Scratch
   private let root: String
   private let store: DirectoryStore
 
   init() throws {
-    place = try TemporaryDirectory()
+    place = try Scratch()
     root = place.path + "/store"
     store = try DirectoryStore(root: root, create: true)
   }

@@ -2,6 +2,7 @@ import Digests
 import FoundationEssentials
 import ObjectStore
 import Platform
+import TestSupport
 import Testing
 
 /// Listings over several pages, in all the forms that servers give them, and documents made to harm.

@@ -2,6 +2,7 @@ import Digests
 import FoundationEssentials
 import ObjectStore
 import Platform
+import TestSupport
 import Testing
 
 /// What a store sends, seen from the other end of the wire.

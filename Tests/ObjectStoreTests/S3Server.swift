@@ -2,6 +2,7 @@ import Digests
 import FoundationEssentials
 import Platform
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import ObjectStore

@@ -1,4 +1,5 @@
 import Platform
+import TestSupport
 import Testing
 
 @testable import ObjectStore
@@ -8,7 +9,7 @@ enum LocalStore: String, CaseIterable, Sendable {
   case memory, directory, flakyMemory
 
   /// A fresh, empty store.
-  func make(_ place: TemporaryDirectory) throws -> any ObjectStore {
+  func make(_ place: Scratch) throws -> any ObjectStore {
     switch self {
     case .memory: return MemoryStore()
     case .directory: return try DirectoryStore(root: place.path + "/store", create: true)
@@ -29,7 +30,7 @@ enum LocalStore: String, CaseIterable, Sendable {
 
 @Test(arguments: LocalStore.allCases, Rule.allCases)
 func everyStoreHoldsTheContract(_ kind: LocalStore, _ rule: Rule) async throws {
-  let place = try TemporaryDirectory()
+  let place = try Scratch()
   let store = try kind.make(place)
   try await rule.check(store, base: "base", partSize: 10_000)
 }

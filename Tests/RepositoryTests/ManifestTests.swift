@@ -2,6 +2,7 @@ import Digests
 import FoundationEssentials
 import Glibc
 import Platform
+import TestSupport
 import Testing
 
 @testable import Repository
@@ -165,12 +166,9 @@ func sampleManifest() throws -> Manifest {
 @Suite("Digest lists") struct SumsFileTests {
   @Test("coreutils accepts every name, and our lines are its own")
   func coreutils() throws {
-    var template = Array("/tmp/ckbackup-sums-XXXXXX".utf8CString)
-    try #require(mkdtemp(&template) != nil)
-    let place = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-    defer { try? FileManager.default.removeItem(atPath: place) }
+    let scratch = try Scratch()
     var digests: [(RelativePath, [UInt8])] = []
-    let root = try OpenDirectory(place)
+    let root = try OpenDirectory(scratch.path)
     for name in ["plain", "new\nline", "carriage\rreturn", "back\\slash", "\\n", " blank ", "*star", "größe"]
     {
       let bytes = Array(name.utf8)
@@ -179,10 +177,10 @@ func sampleManifest() throws -> Manifest {
     }
     let sums = SumsFile.lines(digests)
     try root.openForWriting(RelativePath("sums.txt"), flags: O_CREAT).write(sums, at: 0)
-    #expect(system("cd \(place) && sha256sum --check --strict --quiet sums.txt") == 0)
+    #expect(system("cd \(scratch.path) && sha256sum --check --strict --quiet sums.txt") == 0)
     #expect(
       system(
-        "cd \(place) && LC_ALL=C sha256sum -- [!s]* > own.txt; sort own.txt > a; grep -v sums.txt sums.txt | sort > b; grep -c . a >/dev/null && ! diff a b | grep -q '^<'"
+        "cd \(scratch.path) && LC_ALL=C sha256sum -- [!s]* > own.txt; sort own.txt > a; grep -v sums.txt sums.txt | sort > b; grep -c . a >/dev/null && ! diff a b | grep -q '^<'"
       ) == 0)
   }
 }

@@ -2,6 +2,7 @@ import Digests
 import ObjectStore
 import Platform
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Repository

@@ -2,6 +2,7 @@ import FoundationEssentials
 import ObjectStore
 import Platform
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Repository

@@ -1,43 +1,10 @@
 import Digests
-import FoundationEssentials
-import Glibc
 import ObjectStore
 import Platform
+import TestSupport
 import Testing
 
 @testable import Repository
-
-/// A directory of its own for one test, removed with it.
-final class Scratch: Sendable {
-  let path: String
-
-  init() throws {
-    var template = Array("/tmp/ckbackup-repository-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw SystemError.last("mkdtemp", "/tmp") }
-    path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-}
-
-/// Repeatable random numbers (SplitMix64, Steele, Lea and Flood 2014).
-struct Seeded: RandomNumberGenerator {
-  var state: UInt64
-
-  /// Numbers from a fresh seed, which is printed so that a failure can be repeated.
-  init(_ test: String = #function) {
-    state = UInt64.random(in: 0...UInt64.max)
-    print("\(test): seed \(state)")
-  }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-    return value ^ value >> 31
-  }
-}
 
 /// A fresh repository in a store, opened.
 func openRepository(in store: any ObjectStore, cacheRoot: String? = nil) async throws -> Repository {

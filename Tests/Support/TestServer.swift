@@ -3,17 +3,21 @@ import Platform
 import Synchronization
 
 /// A server on this machine's loopback that does to each request what a test says.
-final class TestServer: Sendable {
-  struct Request: Sendable {
-    let head: String
-    let body: [UInt8]
+public final class TestServer: Sendable {
+  /// What a client sent.
+  public struct Request: Sendable {
+    /// The request line and the headers, as they came.
+    public let head: String
+    /// The bytes that followed.
+    public let body: [UInt8]
     /// Which connection it came on, and which request on that it was, both from 1.
-    let connection: Int
-    let turn: Int
+    public let connection: Int
+    /// See `connection`.
+    public let turn: Int
   }
 
   /// What to do with a request.
-  enum Reply: Sendable {
+  public enum Reply: Sendable {
     /// Sends these bytes and waits for the next request.
     case raw([UInt8])
     /// Sends these bytes and ends the connection.
@@ -22,21 +26,22 @@ final class TestServer: Sendable {
     case silence
 
     /// A whole answer.
-    static func answer(_ status: Int, _ body: [UInt8] = [], headers: String = "") -> Reply {
+    public static func answer(_ status: Int, _ body: [UInt8] = [], headers: String = "") -> Reply {
       .raw(Array("HTTP/1.1 \(status) X\r\nContent-Length: \(body.count)\r\n\(headers)\r\n".utf8) + body)
     }
   }
 
-  let url: String
+  /// Its address, `http://127.0.0.1:PORT`.
+  public let url: String
   private let listener: Int32
   private let reply: @Sendable (Request) -> Reply
   private let opened = Atomic<Int>(0)
 
   /// How many connections there were so far.
-  var connections: Int { opened.load(ordering: .sequentiallyConsistent) }
+  public var connections: Int { opened.load(ordering: .sequentiallyConsistent) }
 
   /// A server that sends `greeting` as soon as a client has connected, and then a reply to each request.
-  init(greeting: [UInt8] = [], _ reply: @escaping @Sendable (Request) -> Reply) throws {
+  public init(greeting: [UInt8] = [], _ reply: @escaping @Sendable (Request) -> Reply) throws {
     self.reply = reply
     listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     var address = sockaddr_in()
