@@ -31,9 +31,12 @@ public struct Ledger: Equatable, Sendable {
   /// A ledger with these proofs.
   public init(proofs: [String: Proof] = [:]) { self.proofs = proofs }
 
-  /// Takes over what `other` knows better: for each pack the later proof.
+  /// Takes over what `other` knows better: for each pack the later proof, and of two of the same second the one that found damage.
   public mutating func merge(_ other: Ledger) {
-    proofs.merge(other.proofs) { mine, theirs in theirs.time > mine.time ? theirs : mine }
+    proofs.merge(other.proofs) { mine, theirs in
+      if mine.time == theirs.time { return mine.damaged == true ? mine : theirs }
+      return theirs.time > mine.time ? theirs : mine
+    }
   }
 
   /// The packs that were damaged when they were read last.

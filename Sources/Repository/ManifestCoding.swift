@@ -87,7 +87,7 @@ extension Manifest {
         parent = ancestor.parent
       }
     }
-    for directory in directories where leaves.contains(directory.path) {
+    for directory in directories where !leaves.insert(directory.path).inserted {
       throw .invalid(object: object, detail: "\(directory.path.display) stands in it twice")
     }
     if kind == .file,

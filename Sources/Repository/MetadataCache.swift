@@ -5,7 +5,7 @@ import Platform
 /// Copies of markers and manifests on this machine, so that a listing need not fetch them again.
 ///
 /// It is never trusted beyond what names it: a marker is found under its key and ETag, a manifest under its SHA-256, and each
-/// entry carries its own digest. It may be deleted at any time; where it cannot be written there is simply no cache.
+/// entry carries a digest of its name and content. It may be deleted at any time; where it cannot be written there is simply no cache.
 public struct MetadataCache: Sendable {
   private let folder: String
 
@@ -16,7 +16,7 @@ public struct MetadataCache: Sendable {
   func get(_ name: String) -> [UInt8]? {
     guard let content = readFile(path(name)), content.count >= 32 else { return nil }
     let body = Array(content.dropFirst(32))
-    return SHA256.hash(body) == Array(content.prefix(32)) ? body : nil
+    return digest(of: name, body) == Array(content.prefix(32)) ? body : nil
   }
 
   /// Keeps bytes under a name. Failing is no error: the next reader fetches them.
@@ -25,10 +25,15 @@ public struct MetadataCache: Sendable {
     let temporary = "\(path(name)).\(getpid()).\(UInt32.random(in: 0...(.max)))"
     let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { return }
-    let content = SHA256.hash(body) + body
+    let content = digest(of: name, body) + body
     let written = content.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
     close(descriptor)
     if written != content.count || rename(temporary, path(name)) != 0 { unlink(temporary) }
+  }
+
+  /// Of the name too: the copy of an older marker must not pass for the newer one.
+  private func digest(of name: String, _ body: [UInt8]) -> [UInt8] {
+    SHA256.hash(Array("\(name)\0".utf8) + body)
   }
 
   private func path(_ name: String) -> String { "\(folder)/\(hex(SHA256.hash(Array(name.utf8)).prefix(20)))" }

@@ -66,7 +66,7 @@ public enum ObjectKey {
   public static func parse(marker key: String) -> (run: String, step: Int, id: String)? {
     let parts = key.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0] == "snapshots", parts[2].hasSuffix(".json"),
-      let run = decode(parts[1])
+      let run = decode(parts[1]), isValid(run: run)
     else { return nil }
     let name = parts[2].dropLast(5).split(separator: "-", omittingEmptySubsequences: false)
     guard name.count == 2, let step = Int(name[0]), isSnapshotID(String(name[1])) else { return nil }

@@ -90,6 +90,7 @@ func sampleManifest() throws -> Manifest {
       (#""path":"a/empty""#, #""path_base64":"Li4vYQ==""#),
       (#""path":"a/empty""#, #""path_base64":"no base 64""#),
       (#""path":"link""#, #""path":"link/../../x""#), (#""path":"a"}"#, #""path":"link"}"#),
+      (#""directories":[{"#, #""directories":[{"mode":"755","mtime":0,"path":"a"},{"#),
       (#""path":"a"}"#, #""path":"b\nnewline"}"#), (#""target_base64":"/wo=""#, #""target":"""#),
       (#""target_base64":"/wo=""#, #""target":"a\u0000b""#),
       (#""offset":[0,200]"#, #""offset":[0,801,900]"#), (#""length":[200,100]"#, #""length":[0,300]"#),

@@ -84,6 +84,28 @@ import Testing
     }
   }
 
+  @Test("the cached copy of an older marker does not pass for the newer one")
+  func misplacedCopy() async throws {
+    let scratch = try Scratch()
+    let repository = try await openRepository(in: MemoryStore(), cacheRoot: scratch.path)
+    let manifest = try sampleManifest()
+    var snapshot = sampleSnapshot(of: manifest, at: try await repository.write(manifest))
+    let folder = "\(scratch.path)/\(repository.info.id)"
+    func copies() throws -> Set<String> { try Set(FileManager.default.contentsOfDirectory(atPath: folder)) }
+
+    let before = try copies()
+    try await repository.write(snapshot)
+    _ = try await repository.snapshots()
+    let old = try #require(copies().subtracting(before).first)
+    snapshot.tags = ["newer"]
+    try await repository.write(snapshot)
+    _ = try await repository.snapshots()
+    let new = try #require(copies().subtracting(before).subtracting([old]).first)
+
+    try Data(contentsOf: URL(filePath: "\(folder)/\(old)")).write(to: URL(filePath: "\(folder)/\(new)"))
+    #expect(try await repository.snapshots().snapshots.map(\.tags) == [["newer"]])
+  }
+
   @Test("of two proofs the later counts, and coverage is as old as the oldest")
   func ledger() async throws {
     var ledger = Ledger(proofs: [
@@ -95,6 +117,12 @@ import Testing
     ledger.merge(Ledger(proofs: ["a": .init(time: Timestamp(seconds: 30), etag: nil, damaged: true)]))
     #expect(ledger.coveredSince(["a", "b"]) == nil && ledger.damaged == ["a"])
     #expect(ledger.coveredSince(["b", "c"]) == nil)
+    let whole = Ledger(proofs: ["a": .init(time: Timestamp(seconds: 30), etag: nil)])
+    ledger.merge(whole)
+    #expect(ledger.damaged == ["a"], "in one second damage wins, whichever is merged into which")
+    var other = whole
+    other.merge(ledger)
+    #expect(other.damaged == ["a"])
 
     let repository = try await openRepository(in: MemoryStore())
     try await repository.write(
