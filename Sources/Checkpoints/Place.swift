@@ -28,11 +28,14 @@ public struct Place: Equatable, Sendable {
     return String(name[..<dot])
   }
 
+  /// The numbers that can be steps: at most 12 digits.
+  static let steps = 0...999_999_999_999
+
   /// The step that the name ends in: `checkpoint-12`, `global_step4`, `iter_0001000`, `ckpt_step_000012.pt`, `epoch=1-step=8.ckpt`,
-  /// or a name that is all digits. Nil where the number's word is none that counts steps, or it has over 12 digits.
+  /// or a name that is all digits. Nil where the number's word is none that counts steps, or it is none of `steps`.
   public var step: Int? {
     let digits = stem.reversed().prefix { $0.isASCII && $0.isNumber }
-    guard (1...12).contains(digits.count), let step = Int(String(digits.reversed())) else { return nil }
+    guard let step = Int(String(digits.reversed())), Self.steps.contains(step) else { return nil }
     let word = stem.dropLast(digits.count).reversed().drop { "-_=. ".contains($0) }.prefix { $0.isLetter }
     let counted =
       word.isEmpty ? stem.count == digits.count : Self.words.contains(String(word.reversed()).lowercased())

@@ -43,7 +43,8 @@ struct ShardChecks {
         series[of, default: []].insert(number)
       }
     }
-    return series.sorted { $0.key.index < $1.key.index }.flatMap { of, numbers in
+    return series.sorted { ($0.key.index, $0.key.count) < ($1.key.index, $1.key.count) }.flatMap {
+      of, numbers in
       let absent = (1...of.count).lazy.filter { !numbers.contains($0) }.prefix(16)
       return [Defect(of.index, .indexMissing(shards: of.count))]
         + absent.compactMap { number in of.shard(number).map { Defect($0, .shardMissing(index: nil)) } }

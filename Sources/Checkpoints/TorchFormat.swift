@@ -2,7 +2,7 @@ import Platform
 
 /// What a file that a framework saved with torch begins with.
 public enum TorchFormat: Equatable, Sendable {
-  /// A zip, as torch.save writes since 1.6.
+  /// A zip, as torch.save writes since 1.6, or the first bytes of one that was cut there.
   case zip
   /// The older form: a row of pickles, then the storages.
   case legacy
@@ -13,6 +13,7 @@ public enum TorchFormat: Equatable, Sendable {
   /// Anything else.
   case other
 
+  private static let zipMagic: [UInt8] = [0x50, 0x4b, 3, 4]
   /// The first bytes of the older form: a pickle of protocol 2 that holds the number 0x1950a86a20f9469cfc6c
   /// (torch/serialization.py, `MAGIC_NUMBER`).
   private static let legacyMagic: [UInt8] = [
@@ -27,7 +28,7 @@ public enum TorchFormat: Equatable, Sendable {
   init(start: [UInt8]) {
     if start.isEmpty {
       self = .empty
-    } else if start.starts(with: [0x50, 0x4b, 3, 4]) {
+    } else if start.starts(with: Self.zipMagic) || Self.zipMagic.starts(with: start) {
       self = .zip
     } else if start.starts(with: Self.legacyMagic) {
       self = .legacy

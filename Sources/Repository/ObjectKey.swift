@@ -36,6 +36,9 @@ public enum ObjectKey {
       && encode(run).utf8.count <= 200
   }
 
+  /// The steps that a snapshot can have: so many digits keep listings in order.
+  public static let steps = 0...999_999_999_999
+
   /// The prefix of a run's markers.
   public static func snapshots(of run: String) -> String { "\(snapshots)\(encode(run))/" }
 

@@ -103,6 +103,14 @@ import Testing
     }
   }
 
+  @Test("a torch file that was cut within its first four bytes is torn")
+  func firstBytes() throws {
+    for count in 1...3 {
+      let found = try changed { try $0.write("\($1)/optimizer.pt", [0x50, 0x4b, 3, 4].prefix(count)) }
+      #expect(found["optimizer.pt"] == .torch(.endMissing(fileSize: count)))
+    }
+  }
+
   @Test("a checkpoint that is being written is told by what is there and by what is not yet")
   func beingWritten() throws {
     let scratch = try Scratch()

@@ -95,6 +95,13 @@ private func expected() throws -> [String: Expected] {
     #expect(try Inspection(staging).defects.map(\.kind) == [.staging])
   }
 
+  @Test(
+    "the parts of a model that FSDP wrote, without the Trainer's own files, are a save that has not finished")
+  func unfinishedFSDP() throws {
+    let inspection = try Inspection("\(fixtures)/hf_fsdp2_parts/checkpoint-3")
+    #expect(inspection.defects.map(\.kind) == [.unfinished])
+  }
+
   @Test("the step that the state records must be that of the name")
   func mismatch() throws {
     let scratch = try Scratch()
@@ -108,12 +115,26 @@ private func expected() throws -> [String: Expected] {
       ("plain_torch/ckpt_legacy.pt", "torch_file", nil), ("plain_torch/views.pt", "torch_file", nil),
       ("plain_torch", "torch_file", nil), ("orbax/7", "plain", 7), ("hf_full", "plain", nil),
       ("plain_torch/lora_head_step_500.bin", "torch_file", 500),
-      ("hf_fsdp2_parts/checkpoint-3", "plain", 3),
+      ("hf_fsdp2_parts/checkpoint-3", "hf_trainer+fsdp", 3),
     ] as [(String, String, Int?)])
   func layouts(_ name: String, _ layout: String, _ step: Int?) throws {
     let inspection = try Inspection("\(fixtures)/\(name)")
     #expect(inspection.layout == layout)
     #expect(inspection.step == step)
+  }
+
+  @Test(
+    "a step that no training reaches is none, and the name decides",
+    arguments: ["-5", "1000000000000", "9223372036854775807", "99999999999999999999", "1e30", "\"7\""])
+  func impossibleStep(_ text: String) throws {
+    let scratch = try Scratch()
+    let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
+    let state = String(decoding: try contents("\(path)/trainer_state.json"), as: UTF8.self)
+    let edited = state.replacing(#/"global_step": 10\b/#, with: "\"global_step\": \(text)")
+    try #require(edited != state)
+    try scratch.write("checkpoint-10/trainer_state.json", edited)
+    let inspection = try Inspection(path)
+    #expect(inspection.step == 10 && inspection.isComplete)
   }
 
   @Test("the number of processes is that of the random states")

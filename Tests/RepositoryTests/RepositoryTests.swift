@@ -84,6 +84,18 @@ import Testing
     }
   }
 
+  @Test("no marker is written that nothing could read again", arguments: [("run", -5), ("", 1)])
+  func unreadableMarker(_ run: String, _ step: Int) async throws {
+    let store = MemoryStore()
+    let repository = try await openRepository(in: store)
+    var manifest = try sampleManifest()
+    manifest.run = run
+    manifest.step = step
+    let snapshot = sampleSnapshot(of: manifest, at: .init(key: "manifests/x", sha256: "", size: 1))
+    await #expect(throws: FormatError.self) { try await repository.write(snapshot) }
+    #expect(try await store.list("snapshots/").objects.isEmpty)
+  }
+
   @Test("the cached copy of an older marker does not pass for the newer one")
   func misplacedCopy() async throws {
     let scratch = try Scratch()

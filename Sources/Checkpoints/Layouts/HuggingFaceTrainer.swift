@@ -8,6 +8,7 @@ struct HuggingFaceTrainer: Layout {
   func recognises(_ checkpoint: CheckpointReader) -> Bool {
     if checkpoint.tree.isSingleFile { return false }
     if checkpoint.has("trainer_state.json") || checkpoint.has("training_args.bin") { return true }
+    if hasFSDPWeights(checkpoint) { return true }
     let isModel = checkpoint.has("config.json") || checkpoint.has("adapter_config.json")
     return isModel && (hasGatheredWeights(checkpoint) || hasOptimizer(checkpoint))
   }
@@ -18,7 +19,7 @@ struct HuggingFaceTrainer: Layout {
     let ranks = Self.ranks(checkpoint.topFiles)
     findings.parts = parts(checkpoint, hasRandomState: !ranks.isEmpty || checkpoint.has("rng_state.pth"))
     findings.layout = name(checkpoint, findings.parts)
-    findings.step = state?["global_step"]?.integer ?? checkpoint.place.step
+    findings.step = state.flatMap(Self.step) ?? checkpoint.place.step
     findings.worldSize = ranks.max().map { $0 + 1 } ?? (checkpoint.has("rng_state.pth") ? 1 : nil)
     if let state {
       let log = TrainerLog(state: state, arguments: checkpoint.value("args.json"))
@@ -36,9 +37,7 @@ struct HuggingFaceTrainer: Layout {
     var name = isTraining ? "hf_trainer" : "hf_model"
     if checkpoint.has("adapter_config.json") { name += "+peft" }
     if !stepDirectories(checkpoint).isEmpty { name += "+deepspeed" }
-    if checkpoint.topDirectories.contains(where: { isNumbered($0, "pytorch_model_fsdp_") }) {
-      name += "+fsdp"
-    }
+    if hasFSDPWeights(checkpoint) { name += "+fsdp" }
     return name
   }
 
@@ -58,8 +57,14 @@ struct HuggingFaceTrainer: Layout {
   /// Weights that are gathered, or lie in the parts that DeepSpeed or FSDP wrote.
   private func hasWeights(_ checkpoint: CheckpointReader) -> Bool {
     hasGatheredWeights(checkpoint) || !stepDirectories(checkpoint).isEmpty
-      || checkpoint.topDirectories.contains { isNumbered($0, "pytorch_model_fsdp_") }
-      || checkpoint.topFiles.contains { $0.hasPrefix("pytorch_model_fsdp") }
+      || hasFSDPWeights(checkpoint)
+  }
+
+  /// One directory a model, or one file, or one a process: `pytorch_model_fsdp_0/`, `pytorch_model_fsdp.bin`,
+  /// `pytorch_model_fsdp_rank0.bin` (accelerate/utils/fsdp_utils.py).
+  private func hasFSDPWeights(_ checkpoint: CheckpointReader) -> Bool {
+    checkpoint.topDirectories.contains { isNumbered($0, "pytorch_model_fsdp_") }
+      || checkpoint.topFiles.contains { $0.hasPrefix("pytorch_model_fsdp") && $0.hasSuffix(".bin") }
   }
 
   private func hasOptimizer(_ checkpoint: CheckpointReader) -> Bool {
@@ -76,7 +81,7 @@ struct HuggingFaceTrainer: Layout {
   ) -> [Defect] {
     let file = try? RelativePath("trainer_state.json")
     if !parts.contains(.progress) { return parts.contains(.optimizer) ? [Defect(file, .unfinished)] : [] }
-    guard let recorded = state?["global_step"]?.integer, isNumbered(checkpoint.place.name, "checkpoint-"),
+    guard let recorded = state.flatMap(Self.step), isNumbered(checkpoint.place.name, "checkpoint-"),
       let named = checkpoint.place.step, named != recorded
     else { return [] }
     return [Defect(file, .stepMismatch(named: named, recorded: recorded))]
@@ -87,6 +92,11 @@ struct HuggingFaceTrainer: Layout {
     let isThere =
       isAdapter ? checkpoint.topFiles.contains { $0.hasPrefix("adapter_model") } : parts.contains(.weights)
     return isThere ? [] : [Defect(nil, .noWeights(adapter: isAdapter))]
+  }
+
+  /// The step that `trainer_state.json` records, where it can be one.
+  private static func step(_ state: JSONValue) -> Int? {
+    state["global_step"]?.integer.flatMap { Place.steps.contains($0) ? $0 : nil }
   }
 
   /// Larger numbers in a file's name count no processes.

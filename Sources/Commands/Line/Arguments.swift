@@ -89,12 +89,15 @@ struct Arguments: Sendable {
   /// All values of an option that repeats.
   func strings(_ name: String) -> [String] { values[name] ?? [] }
 
-  /// A whole number of at least `least`.
-  func integer(_ name: String, atLeast least: Int = 0) throws(UsageError) -> Int? {
+  /// A whole number from `least` to `most`.
+  func integer(_ name: String, atLeast least: Int = 0, atMost most: Int = .max) throws(UsageError) -> Int? {
     guard let text = string(name) else { return nil }
     guard let number = Int(text), number >= least else {
       throw UsageError(
         "--\(name) takes a whole number of at least \(least), not \(text)", command: command.name)
+    }
+    guard number <= most else {
+      throw UsageError("--\(name) takes at most \(most), not \(text)", command: command.name)
     }
     return number
   }

@@ -73,7 +73,7 @@ enum PushCommand: Command {
     let arguments = environment.arguments
     var request = Push.Request(path: arguments.operands[0])
     request.run = arguments.string("run") ?? environment.configuration.run
-    request.step = try arguments.integer("step")
+    request.step = try arguments.integer("step", atMost: ObjectKey.steps.upperBound)
     request.tags = arguments.strings("tag")
     for tag in request.tags { try TagCommand.check(label: tag, for: spec) }
     request.isMilestone = arguments.has("milestone")
