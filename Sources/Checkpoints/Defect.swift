@@ -43,6 +43,14 @@ public struct Defect: Equatable, Sendable {
     case stepMismatch(named: Int, recorded: Int)
   }
 
+  /// Whether something is only not there. Where many machines hold one checkpoint together, it may be on another one.
+  public var isAbsence: Bool {
+    switch kind {
+    case .shardMissing, .indexMissing, .unfinished, .noWeights, .randomStateMissing: true
+    default: false
+    }
+  }
+
   init(_ file: RelativePath?, _ kind: Kind) {
     self.file = file
     self.kind = kind

@@ -21,10 +21,10 @@ public struct ArchiveRecord: Sendable {
     /// Where it belongs.
     public var role: Role
     /// Gives its bytes, when their turn comes.
-    let read: @Sendable () throws -> [UInt8]
+    let read: @Sendable () async throws -> [UInt8]
 
     /// A file of the record.
-    public init(name: String, role: Role, read: @escaping @Sendable () throws -> [UInt8]) {
+    public init(name: String, role: Role, read: @escaping @Sendable () async throws -> [UInt8]) {
       self.name = name
       self.role = role
       self.read = read
@@ -33,7 +33,7 @@ public struct ArchiveRecord: Sendable {
 
   /// The objects that every record has.
   static let fixedNames = ["record.json", "SHA256SUMS", "MD5SUMS"]
-  private static let largestRecord = 256 << 20
+  static let largestRecord = 256 << 20
 
   let snapshot: Snapshot
   let manifest: Manifest
@@ -46,7 +46,7 @@ public struct ArchiveRecord: Sendable {
     let folder = snapshot.record
     for (index, attachment) in attachments.enumerated() {
       let object = "files/" + Self.objectName(attachment.name, index: index)
-      let bytes = try attachment.read()
+      let bytes = try await attachment.read()
       try await store.put(folder + object, Payload(bytes))
       document.files.append(
         .init(

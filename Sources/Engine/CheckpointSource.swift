@@ -7,14 +7,15 @@ import Repository
 /// A checkpoint on its way into a repository: what was found in it and what the user said of it, made one.
 struct CheckpointSource: Sendable {
   /// The regular files, ordered by path.
-  let files: [SourceFile]
+  private(set) var files: [SourceFile]
   /// What the user should know.
   let warnings: [String]
   let run: String
   let step: Int
+  /// What the layout says of it.
+  let inspection: Inspection
+  let request: Push.Request
 
-  private let request: Push.Request
-  private let inspection: Inspection
   private let facts: ArchiveFacts
   private let attachments: [ArchiveRecord.Attachment]
   /// What the user's own files add to the record, by name.
@@ -32,12 +33,14 @@ struct CheckpointSource: Sendable {
     let inspection = try Inspection(request.path)
     let tree = inspection.tree
     let skipped = tree.skipped.map(\.sentence)
-    let defects = inspection.defects.map(\.sentence)
+    let defects = Self.defects(of: inspection, request).map(\.sentence)
     if !defects.isEmpty, !request.allowsIncomplete {
       throw EngineError.incomplete(path: request.path, defects: defects)
     }
     if !skipped.isEmpty, request.isStrict { throw EngineError.skipped(path: request.path, entries: skipped) }
-    guard !tree.files.isEmpty else { throw EngineError.nothingToPush(path: request.path) }
+    guard !tree.files.isEmpty || request.rank != nil, request.rank == nil || !tree.isSingleFile else {
+      throw EngineError.nothingToPush(path: request.path)
+    }
 
     run = request.run ?? inspection.suggestedRun
     guard ObjectKey.isValid(run: run) else { throw EngineError.badRun(run) }
@@ -88,7 +91,7 @@ struct CheckpointSource: Sendable {
     self.facts = facts
     let names = Set(given.map(\.name))
     self.attachments =
-      given
+      given.map { .init(name: $0.name, role: $0.role, read: $0.read) }
       + facts.files.filter { !names.contains($0.name) }.map { file in
         .init(name: file.name, role: Self.role(of: file.name), read: file.bytes)
       }
@@ -97,10 +100,17 @@ struct CheckpointSource: Sendable {
     self.warnings = warnings
   }
 
+  /// The same checkpoint with only some of its files.
+  func only(_ wanted: Set<RelativePath>) -> CheckpointSource {
+    var source = self
+    source.files.removeAll { !wanted.contains($0.path) }
+    return source
+  }
+
   /// The directory that the files' paths begin at.
   var root: OpenDirectory { inspection.tree.root }
   /// Sum of the files' sizes in bytes.
-  var bytes: Int { inspection.tree.totalBytes }
+  var bytes: Int { files.reduce(0) { $0 + $1.status.size } }
 
   private var metrics: [String: Double] {
     inspection.findings.metrics.merging(request.metrics) { _, given in given }
@@ -153,7 +163,8 @@ struct CheckpointSource: Sendable {
     Snapshot(
       id: manifest.id, run: run, step: step, time: manifest.time, kind: manifest.kind,
       layout: inspection.layout,
-      complete: inspection.isComplete, files: manifest.files.count, bytes: manifest.bytes,
+      complete: Self.defects(of: inspection, request).isEmpty, files: manifest.files.count,
+      bytes: manifest.bytes,
       addedBytes: addedBytes,
       metrics: metrics, tags: Set((former?.tags ?? []) + request.tags).sorted(),
       milestone: request.isMilestone || former?.milestone == true, note: request.note ?? former?.note,
@@ -166,7 +177,8 @@ struct CheckpointSource: Sendable {
     let document = RecordDocument(
       id: snapshot.id, run: run, step: step, time: snapshot.time, layout: snapshot.layout,
       complete: snapshot.complete,
-      remarks: inspection.defects.map(\.sentence) + inspection.tree.skipped.map(\.sentence),
+      remarks: Self.defects(of: inspection, request).map(\.sentence)
+        + inspection.tree.skipped.map(\.sentence),
       note: request.note,
       metrics: snapshot.metrics,
       best: findings.best.map { .init(metric: $0.name, value: $0.value, step: $0.step) },
@@ -198,6 +210,11 @@ struct CheckpointSource: Sendable {
     ]
   }
 
+  /// What is wrong with it. What one process of many does not see may be another one's: whoever joins their shares decides.
+  private static func defects(of inspection: Inspection, _ request: Push.Request) -> [Defect] {
+    inspection.defects.filter { request.rank == nil || !$0.isAbsence }
+  }
+
   private static func attributes(_ status: FileStatus) -> Manifest.Attributes {
     .init(permissions: status.permissions, modified: status.modified)
   }
@@ -216,7 +233,13 @@ struct CheckpointSource: Sendable {
 
   // MARK: - The user's own files for the record
 
-  private static func attachments(_ request: Push.Request) throws -> [ArchiveRecord.Attachment] {
+  private struct GivenFile {
+    let name: String
+    let role: ArchiveRecord.Attachment.Role
+    let read: @Sendable () throws -> [UInt8]
+  }
+
+  private static func attachments(_ request: Push.Request) throws -> [GivenFile] {
     var names: Set<String> = []
     return try request.attachments.map { path, role in
       let tree = try Tree.scan(path)
@@ -228,7 +251,7 @@ struct CheckpointSource: Sendable {
       }
       var name = entry.path.display
       while !names.insert(name).inserted { name = "again-" + name }
-      return .init(name: name, role: role) { [name, root = tree.root, file = entry.path] in
+      return GivenFile(name: name, role: role) { [name, root = tree.root, file = entry.path] in
         let open = try root.open(file)
         return recordBytes(try open.bytes(at: 0, count: open.size), name: name)
       }
@@ -236,7 +259,7 @@ struct CheckpointSource: Sendable {
   }
 
   private static func values(
-    _ attachments: [ArchiveRecord.Attachment], _ role: ArchiveRecord.Attachment.Role
+    _ attachments: [GivenFile], _ role: ArchiveRecord.Attachment.Role
   ) throws -> [String: JSONValue] {
     var values: [String: JSONValue] = [:]
     for attachment in attachments where attachment.role == role && attachment.name.hasSuffix(".json") {

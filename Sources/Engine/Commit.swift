@@ -55,4 +55,26 @@ struct Commit {
     if snapshot.tags.contains("best") { try await Tagging.moveBest(to: snapshot, in: repository) }
     return true
   }
+
+  /// The marker of a snapshot as it is now, where `fits` says that its manifest is the right one and everything of it is still
+  /// stored; else nil. What was read before files were hashed may be hours old, so all of it is looked at again.
+  func present(_ former: Snapshot, if fits: (Manifest) -> Bool) async throws -> Snapshot? {
+    let store = repository.store
+    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
+    let avoided = condemned.union(try await repository.ledger().ledger.damaged)
+    let stored = try await repository.storedPacks()
+    guard let snapshot = try await repository.snapshot(at: former.key),
+      try await store.head(snapshot.record + "record.json") != nil
+    else { return nil }
+    let held: Manifest
+    do {
+      held = try await repository.manifest(of: snapshot, listed: try await store.head(snapshot.manifest.key))
+    } catch is FormatError {
+      return nil
+    }
+    let isWhole = held.packs.allSatisfy { pack in
+      !avoided.contains(pack.key) && stored[pack.key].flatMap { pack.intact(as: $0) } != nil
+    }
+    return isWhole && fits(held) ? snapshot : nil
+  }
 }

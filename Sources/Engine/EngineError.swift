@@ -37,6 +37,8 @@ public enum EngineError: Error, Sendable {
   case noRoom(path: String, needed: Int, free: Int)
   /// A selection that leaves nothing to restore.
   case nothingSelected
+  /// Two of the processes that push together have different content under one path.
+  case ranksDisagree(path: String, ranks: [Int])
   /// Prunes kept condemning what a push was using.
   case keptCondemned
   /// A deletion was refused since what is there is not known for sure.

@@ -7,6 +7,7 @@ public final class Progress: Sendable {
   public enum Phase: String, Sendable {
     case check = "checking"
     case compare = "comparing with the repository"
+    case wait = "waiting for the other processes"
     case send = "sending"
     case commit = "committing"
     case prepare = "preparing"

@@ -23,6 +23,8 @@ public struct Prune: Sendable {
     public var spared = 0
     /// Uploads that nobody finished and that were ended.
     public var abortedUploads = 0
+    /// Shares of groups that never came to a snapshot and that were removed.
+    public var abandonedShares = 0
     /// Condemned objects whose grace period is not over.
     public var waiting = 0
 
@@ -72,7 +74,20 @@ public struct Prune: Sendable {
       try await repository.store.abort(pending.upload)
       report.abortedUploads += 1
     }
+    try await removeAbandonedShares(&report)
     return report
+  }
+
+  /// Removes what groups have left of which nothing was heard for the grace period. A process of theirs that comes later pushes anew.
+  private func removeAbandonedShares(_ report: inout Report) async throws {
+    let listing = try await repository.store.list(ObjectKey.parts)
+    let live = Pending.groups(listing.objects).filter { listing.now.seconds(since: $0.latest) <= grace }
+    let abandoned = listing.objects.filter { object in
+      guard let (share, _) = RankShare.parse(object.key) else { return false }
+      return !live.contains { $0.group == share.group && $0.worldSize == share.worldSize }
+    }
+    try await repository.store.delete(abandoned.map(\.key))
+    report.abandonedShares = Set(abandoned.compactMap { RankShare.parse($0.key)?.share }).count
   }
 
   private func decisions(_ snapshots: [Snapshot], now: Timestamp) -> [RetentionPolicy.Decision] {

@@ -36,6 +36,8 @@ public struct Push: Sendable {
     public var allowsIncomplete = false
     /// Whether entries that cannot be kept are an error.
     public var isStrict = false
+    /// Which of many processes this is, where these push one checkpoint together.
+    public var rank: Rank?
     /// Sizes of packs and parts.
     public var sizes = PackWriter.Sizes.standard
 
@@ -109,7 +111,10 @@ public struct Push: Sendable {
         snapshot: snapshot, wasPresent: wasPresent, addedBytes: added,
         warnings: source.warnings + source.collisions(manifest, with: known.snapshots))
     }
-    if added == 0, let former, let present = try await present(former, as: manifest) {
+    let commit = Commit(repository, grace: grace)
+    if added == 0, let former,
+      let present = try await commit.present(former, if: { $0.hasSameTree(as: manifest) })
+    {
       return report(
         request.isDryRun ? present : try await source.retag(present, in: repository), wasPresent: true)
     }
@@ -119,34 +124,11 @@ public struct Push: Sendable {
     }
 
     // The listing gives the ETags that the store shows, and proves that every pack is there with its size.
-    let commit = Commit(repository, grace: grace)
     guard try await commit.adoptETags(&manifest, avoided: known.avoided) else { return nil }
     let reference = try await repository.write(manifest)
     let snapshot = source.snapshot(of: manifest, addedBytes: added, at: reference, replacing: former)
     try await source.record(snapshot, manifest).write(to: repository.store)
     return try await commit.run(snapshot, manifest) ? report(snapshot) : nil
-  }
-
-  /// The marker of a snapshot as it is now, where it holds all that `manifest` tells, times aside, and everything of it is still
-  /// stored; else nil. What was read before the files were hashed may be hours old, so all of it is looked at again.
-  private func present(_ former: Snapshot, as manifest: Manifest) async throws -> Snapshot? {
-    let store = repository.store
-    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
-    let avoided = condemned.union(try await repository.ledger().ledger.damaged)
-    let stored = try await repository.storedPacks()
-    guard let snapshot = try await repository.snapshot(at: former.key),
-      try await store.head(snapshot.record + "record.json") != nil
-    else { return nil }
-    let held: Manifest
-    do {
-      held = try await repository.manifest(of: snapshot, listed: try await store.head(snapshot.manifest.key))
-    } catch is FormatError {
-      return nil
-    }
-    let isWhole = held.packs.allSatisfy { pack in
-      !avoided.contains(pack.key) && stored[pack.key].flatMap { pack.intact(as: $0) } != nil
-    }
-    return isWhole && held.hasSameTree(as: manifest) ? snapshot : nil
   }
 }
 

@@ -1,3 +1,4 @@
+import Checkpoints
 import Glibc
 import Platform
 import Repository
@@ -18,16 +19,19 @@ public struct Selection: Sendable {
   public var include: [String]
   /// Paths that match one of these globs are left out.
   public var exclude: [String]
+  /// Where given: files that belong to other processes by their names are left out.
+  public var rank: Int?
 
   /// A selection; by default everything.
-  public init(part: Part = .all, include: [String] = [], exclude: [String] = []) {
+  public init(part: Part = .all, include: [String] = [], exclude: [String] = [], rank: Int? = nil) {
     self.part = part
     self.include = include
     self.exclude = exclude
+    self.rank = rank
   }
 
   /// Whether nothing is left out.
-  public var isEverything: Bool { part == .all && include.isEmpty && exclude.isEmpty }
+  public var isEverything: Bool { part == .all && include.isEmpty && exclude.isEmpty && rank == nil }
 
   /// Whether a path of this class is wanted.
   func contains(_ path: RelativePath, fileClass: FileClass?) -> Bool {
@@ -37,6 +41,7 @@ public struct Selection: Sendable {
     case .training: if fileClass != .training { return false }
     case .record: return false
     }
+    if let rank, let owner = RankFile.rank(of: path), owner != rank { return false }
     if !include.isEmpty, !include.contains(where: { Self.matches($0, path) }) { return false }
     return !exclude.contains { Self.matches($0, path) }
   }

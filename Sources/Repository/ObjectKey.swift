@@ -17,6 +17,8 @@ public enum ObjectKey {
   public static let manifests = "manifests/"
   /// Where the packs are.
   public static let packs = "packs/"
+  /// What the processes of a group have stored, until their snapshot is committed.
+  public static let parts = "parts/"
   /// What prunes have condemned.
   public static let deletions = "deletions/"
   /// What verifies have proven.
@@ -89,7 +91,7 @@ public enum ObjectKey {
       || (UInt8(ascii: "a")...UInt8(ascii: "f")).contains(byte)
   }
 
-  private static func name(step: Int, id: String) -> String {
+  static func name(step: Int, id: String) -> String {
     let digits = String(step)
     return String(repeating: "0", count: max(0, 12 - digits.count)) + digits + "-" + id
   }

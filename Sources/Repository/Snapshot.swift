@@ -100,15 +100,17 @@ public struct Snapshot: Codable, Equatable, Sendable {
     guard let name = ObjectKey.parse(marker: key), name == (snapshot.run, snapshot.step, snapshot.id) else {
       throw .invalid(object: key, detail: "it describes another snapshot than its name says")
     }
-    let sizes = 0...mostBytes
-    guard sizes.contains(snapshot.files), sizes.contains(snapshot.bytes), sizes.contains(snapshot.addedBytes),
-      snapshot.manifest.size > 0
-    else { throw .invalid(object: key, detail: "its sizes are impossible") }
+    guard snapshot.hasPossibleSizes else { throw .invalid(object: key, detail: "its sizes are impossible") }
     guard let digest = ChunkID(hex: snapshot.manifest.sha256)?.bytes,
       snapshot.manifest.key
         == ObjectKey.manifest(run: snapshot.run, step: snapshot.step, id: snapshot.id, digest: digest)
     else { throw .invalid(object: key, detail: "its manifest's name is impossible") }
     return snapshot
+  }
+
+  /// Whether its sizes are what a snapshot can have, so that sums of them do not overflow.
+  var hasPossibleSizes: Bool {
+    [files, bytes, addedBytes].allSatisfy { (0...Self.mostBytes).contains($0) } && manifest.size > 0
   }
 
   /// No snapshot has more bytes: 1 PiB. Sums over thousands of snapshots stay far from overflowing.

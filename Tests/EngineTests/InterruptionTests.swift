@@ -7,20 +7,6 @@ import Testing
 
 @testable import Engine
 
-/// Lets so many calls pass and fails all after them, as a process that dies does: in turn before and after the work of the first.
-private func dying(_ base: MemoryStore, after calls: Int) -> FaultyStore<MemoryStore> {
-  let count = Mutex(0)
-  return FaultyStore(base) { operation, _, _ in
-    let number = count.withLock { count in
-      count += 1
-      return count
-    }
-    let error = StoreError.unreachable(endpoint: "test", reason: "it died at \(operation.rawValue)")
-    if number <= calls { return nil }
-    return number == calls + 1 && calls % 2 == 0 ? .after(error) : .before(error)
-  }
-}
-
 @Suite("Interrupted commands") struct InterruptionTests {
   @Test("a push that dies at any call loses nothing, and the next sends at most one pack again")
   func push() async throws {

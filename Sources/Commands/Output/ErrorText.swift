@@ -116,6 +116,11 @@ struct ErrorText: Sendable {
     case .nothingSelected:
       return ErrorText(
         "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
+    case .ranksDisagree(let path, let ranks):
+      let who = ranks.map(String.init).joined(separator: " and ")
+      return ErrorText(
+        "ranks \(who) have different content in \(path), so they do not belong to one save; push again from one save, or name it with --group",
+        code: .damage)
     case .keptCondemned:
       return ErrorText(
         "packs that this push relied on disappeared again and again: a prune is running with too short a grace period. Push again.",

@@ -9,8 +9,13 @@ enum ListCommand: Command {
       OptionSpec("tag", "LABEL", "Only snapshots with this label."),
       OptionSpec("metric", "NAME", "Show this metric instead of the one that best goes by."),
       OptionSpec("all", "List the snapshots of all runs."),
+      OptionSpec(
+        "pending", "List what is not committed: groups of ranks that wait, and what dead pushes have left."),
     ],
-    examples: ["ckbackup list", "ckbackup list llama-sft", "ckbackup list llama-sft --tag paper --json"])
+    examples: [
+      "ckbackup list", "ckbackup list llama-sft", "ckbackup list llama-sft --tag paper --json",
+      "ckbackup list --pending",
+    ])
 
   private struct Document: Encodable {
     struct Run: Encodable {
@@ -28,6 +33,7 @@ enum ListCommand: Command {
 
   static func run(_ environment: Environment) async throws -> ExitCode {
     let repository = try await environment.repository()
+    if environment.arguments.has("pending") { return try await PendingList.run(repository, environment) }
     let run = environment.arguments.operands.first
     let listing = try await repository.snapshots(of: run)
     var snapshots = listing.snapshots

@@ -163,6 +163,11 @@ enum PruneCommand: Command {
     if report.abortedUploads > 0 {
       lines.append("ended \(report.abortedUploads) uploads that nobody finished")
     }
+    if report.abandonedShares > 0 {
+      lines.append(
+        "removed \(Quantity.count(report.abandonedShares, "share")) of ranks whose group never came to a snapshot"
+      )
+    }
     return lines
   }
 }

@@ -20,15 +20,19 @@ enum PushCommand: Command {
       OptionSpec("allow-incomplete", "Keep a torn or incomplete checkpoint all the same, marked as such."),
       OptionSpec("strict", "Fail where something cannot be kept: an unreadable file, a socket, a pipe."),
       OptionSpec("dry-run", "Read and compare everything, send nothing, and tell what would be sent."),
-    ],
+    ] + Ranks.options,
     details: """
       PATH is a checkpoint's directory or a single file. Only chunks that the repository lacks are sent. A push that was interrupted
       goes on where it stopped when it is run again.
+
+      Where many processes hold one checkpoint, on a shared file system or each on its own disk, each of them runs push with its rank: files
+      that several see are sent by one of them, and the last one commits the snapshot. A rank that died is simply run again.
       """,
     examples: [
       "ckbackup push out/llama-sft/checkpoint-1000",
       "ckbackup push model.pt --run baseline --step 500 --metric loss=0.31 --tag paper --milestone",
       "ckbackup push checkpoint-1000 --log train.log --hparams args.yaml --eval eval.json",
+      "srun ckbackup push checkpoint-1000 --distributed",
     ])
 
   private struct Result: Encodable {
@@ -51,6 +55,7 @@ enum PushCommand: Command {
     try environment.refuseOverlap(request.path)
     let repository = try await environment.repository()
     let start = ContinuousClock.now
+    if request.rank != nil { return try await pushShare(request, to: repository, environment) }
     let report = try await Push(
       repository, resources: environment.resources(for: repository), progress: environment.progress,
       grace: environment.configuration.grace
@@ -66,6 +71,59 @@ enum PushCommand: Command {
         uploadedBytes: report.addedBytes,
         reusedBytes: report.reusedBytes, alreadyPresent: report.wasPresent, dryRun: request.isDryRun,
         warnings: report.warnings))
+    return .done
+  }
+
+  private struct ShareResult: Encodable {
+    let state: String
+    let snapshot: String?
+    let run: String
+    let step: Int
+    let rank: Int
+    let worldSize: Int
+    let awaitedRanks: [Int]
+    let files: Int
+    let bytes: Int
+    let uploadedBytes: Int
+    let warnings: [String]
+  }
+
+  /// Pushes what this process has to send of a checkpoint that many push together.
+  private static func pushShare(
+    _ request: Push.Request, to repository: Repository, _ environment: Environment
+  ) async throws -> ExitCode {
+    guard let rank = request.rank else { return .failed }
+    let report = try await RankPush(
+      repository, resources: environment.resources(for: repository), progress: environment.progress,
+      grace: environment.configuration.grace
+    ).run(request)
+    for warning in report.warnings { environment.console.warn(warning) }
+    let share =
+      "\(Quantity.format(bytes: report.bytes)) in \(Quantity.count(report.files, "file")), \(Quantity.format(bytes: report.addedBytes)) new"
+    let who = "rank \(rank.rank) of \(rank.worldSize)"
+    let state: String
+    var snapshot: Snapshot?
+    var awaited: [Int] = []
+    switch report.outcome {
+    case .committed(let committed):
+      (state, snapshot) = ("committed", committed)
+      environment.console.show(
+        "pushed \(committed.label): all \(rank.worldSize) ranks are there, \(Quantity.format(bytes: committed.bytes)) in \(Quantity.count(committed.files, "file")); \(who) stored \(share)"
+      )
+    case .present(let present):
+      (state, snapshot) = ("present", present)
+      environment.console.show("\(present.label) is in the repository, with all files of \(who)")
+    case .awaiting(let ranks):
+      (state, awaited) = ("awaiting", ranks)
+      environment.console.show(
+        "stored the share of \(who): \(share); no snapshot of \(report.run)@\(report.step) yet, it awaits \(Quantity.ranks(ranks))"
+      )
+    }
+    try environment.console.json(
+      ShareResult(
+        state: state, snapshot: snapshot?.id, run: report.run, step: report.step, rank: rank.rank,
+        worldSize: rank.worldSize, awaitedRanks: awaited, files: report.files, bytes: report.bytes,
+        uploadedBytes: report.addedBytes, warnings: report.warnings))
     return .done
   }
 
@@ -91,6 +149,10 @@ enum PushCommand: Command {
     request.allowsIncomplete = arguments.has("allow-incomplete")
     request.isStrict = arguments.has("strict")
     request.isDryRun = arguments.has("dry-run")
+    request.rank = try Ranks.find(arguments, environment.variables)
+    if request.rank != nil, request.isDryRun {
+      throw UsageError("--dry-run does not go with --rank", command: spec.name)
+    }
     request.sizes = .init(pack: environment.configuration.packSize, part: request.sizes.part)
     request.host = hostName()
     request.program = "ckbackup \(CommandLine.version)"

@@ -13,6 +13,8 @@ enum RestoreCommand: Command {
         "weights (what inference needs), training (the rest), or record (log, parameters, results)."),
       OptionSpec("include", "GLOB", repeats: true, "Only files that match; may be given several times."),
       OptionSpec("exclude", "GLOB", repeats: true, "Leave out files that match; may be given several times."),
+      OptionSpec(
+        "rank", "R", "Only what process R of a training reads: its own files, and those that are for all."),
       OptionSpec("seed", "DIR", "Take from DIR what it has already, for example an older checkpoint."),
       OptionSpec("overwrite", "Replace what stands at TARGET, in one step when everything is there."),
     ],
@@ -40,6 +42,7 @@ enum RestoreCommand: Command {
   static func run(_ environment: Environment) async throws -> ExitCode {
     let arguments = environment.arguments
     var selection = Selection(include: arguments.strings("include"), exclude: arguments.strings("exclude"))
+    selection.rank = try arguments.integer("rank")
     if let only = arguments.string("only") {
       guard let part = Selection.Part(rawValue: only), part != .all else {
         throw UsageError("--only takes weights, training or record, not \(only)", command: spec.name)
@@ -90,7 +93,7 @@ enum RestoreCommand: Command {
   ) throws(UsageError) {
     if !selection.isEverything {
       throw UsageError(
-        "--overwrite replaces all of TARGET, so it does not go with --only, --include and --exclude: restore them to another place",
+        "--overwrite replaces all of TARGET, so it does not go with --only, --include, --exclude and --rank: restore them to another place",
         command: spec.name)
     }
     for place in [".", environment.variables["HOME"] ?? "."] where Places.holds(target, place) {

@@ -1,0 +1,59 @@
+import Engine
+import Repository
+
+/// Which of many processes this one is, as options or a launcher's environment tell.
+enum Ranks {
+  static let options = [
+    OptionSpec("rank", "R", "This process's number, from 0, where many push one checkpoint together."),
+    OptionSpec("world-size", "W", "How many processes there are."),
+    OptionSpec(
+      "distributed", "Take rank and world size from torchrun's, Slurm's, Open MPI's or Kubernetes' variables."
+    ),
+    OptionSpec(
+      "group", "NAME", "What the processes of this job have in common; the launcher's job id by default."),
+  ]
+
+  /// The variables that launchers set: PyTorch's elastic launcher (docs: torch.distributed.run), Slurm (srun manual), Open MPI (mpirun
+  /// manual), and Kubernetes' indexed jobs, which do not tell how many there are.
+  private static let launchers = [
+    ("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("JOB_COMPLETION_INDEX", "WORLD_SIZE"),
+  ]
+  /// Variables that are the same for all processes of a job.
+  private static let jobs = ["TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "PMIX_NAMESPACE", "JOB_NAME"]
+
+  /// Nil where the command line does not speak of ranks.
+  static func find(_ arguments: Arguments, _ variables: [String: String]) throws(UsageError) -> Push.Rank? {
+    let command = arguments.command.name
+    var rank = try arguments.integer("rank")
+    var worldSize = try arguments.integer("world-size", atLeast: 1, atMost: RankShare.largestWorld)
+    if arguments.has("distributed"), rank == nil || worldSize == nil {
+      guard let (first, second) = launchers.first(where: { variables[$0.0] != nil && variables[$0.1] != nil })
+      else {
+        throw UsageError(
+          "--distributed finds no rank: none of \(launchers.map(\.0).joined(separator: ", ")) is set with its size",
+          command: command)
+      }
+      guard let found = variables[first].flatMap({ Int($0) }),
+        let size = variables[second].flatMap({ Int($0) })
+      else { throw UsageError("\(first) and \(second) are no numbers", command: command) }
+      rank = rank ?? found
+      worldSize = worldSize ?? size
+    }
+    guard rank != nil || worldSize != nil else {
+      guard !arguments.has("group") else {
+        throw UsageError("--group goes with --rank and --world-size, or --distributed", command: command)
+      }
+      return nil
+    }
+    guard let rank, let worldSize else {
+      throw UsageError("--rank and --world-size go together", command: command)
+    }
+    guard RankShare.isValid(rank: rank, worldSize: worldSize) else {
+      throw UsageError("rank \(rank) is none of \(worldSize) processes, which count from 0", command: command)
+    }
+    // torchrun names every job "none" that was not named.
+    let job = jobs.lazy.compactMap { variables[$0] }.first { !$0.isEmpty && $0 != "none" }
+    return Push.Rank(rank, of: worldSize, group: arguments.string("group") ?? job ?? "")
+  }
+}

@@ -1,0 +1,73 @@
+import Engine
+import Platform
+import Repository
+
+/// `ckbackup list --pending`
+enum PendingList {
+  private struct Document: Encodable {
+    struct Group: Encodable {
+      let run: String
+      let step: Int
+      let worldSize: Int
+      let storedRanks: [Int]
+      let begunRanks: [Int]
+      let absentRanks: [Int]
+      let since: String
+      let latest: String
+    }
+    let groups: [Group]
+    let packs: Int
+    let packBytes: Int
+    let uploads: Int
+    let condemnedObjects: Int
+  }
+
+  static func run(_ repository: Repository, _ environment: Environment) async throws -> ExitCode {
+    let pending = try await Pending.load(repository)
+    let run = environment.arguments.operands.first
+    let groups = pending.groups.filter { run == nil || $0.group.run == run }
+    for line in lines(groups, pending, environment) { environment.console.result(line) }
+    try environment.console.json(
+      Document(
+        groups: groups.map { group in
+          .init(
+            run: group.group.run, step: group.group.step, worldSize: group.worldSize,
+            storedRanks: group.stored,
+            begunRanks: group.begun, absentRanks: group.absent, since: group.since.rfc3339,
+            latest: group.latest.rfc3339)
+        }, packs: pending.packs.count, packBytes: pending.packs.reduce(0) { $0 + $1.size },
+        uploads: pending.uploads.count, condemnedObjects: pending.condemned))
+    return .done
+  }
+
+  private static func lines(_ groups: [Pending.Group], _ pending: Pending, _ environment: Environment)
+    -> [String]
+  {
+    var lines: [String] = []
+    for group in groups {
+      var words: [String] = []
+      if !group.begun.isEmpty { words.append("\(Quantity.ranks(group.begun)) began and did not finish") }
+      if !group.absent.isEmpty { words.append("\(Quantity.ranks(group.absent)) did not begin") }
+      if words.isEmpty { words.append("all are there: push any of them again to commit") }
+      lines.append(
+        "\(group.group.run)@\(group.group.step): \(group.stored.count) of \(group.worldSize) ranks stored since \(group.since.localMinute), last at \(group.latest.localMinute); \(words.joined(separator: ", "))"
+      )
+    }
+    if !pending.packs.isEmpty {
+      let bytes = Quantity.format(bytes: pending.packs.reduce(0) { $0 + $1.size })
+      let oldest = pending.packs.map(\.modified).min()?.localMinute ?? ""
+      lines.append(
+        "\(Quantity.count(pending.packs.count, "pack")), \(bytes), belong to no snapshot (the oldest of \(oldest)): the next push uses them, or prune removes them"
+      )
+    }
+    if !pending.uploads.isEmpty {
+      lines.append(
+        "\(Quantity.count(pending.uploads.count, "upload")) not finished: prune ends those that are older than the grace period"
+      )
+    }
+    if pending.condemned > 0 {
+      lines.append("\(Quantity.count(pending.condemned, "object")) wait for a prune to remove them")
+    }
+    return lines.isEmpty ? ["nothing is pending"] : lines
+  }
+}

@@ -1,0 +1,103 @@
+import ObjectStore
+import Platform
+import Repository
+
+/// Joins the shares of all processes and commits their snapshot.
+struct RankJoin {
+  /// What a join came to.
+  enum Outcome {
+    /// The snapshot is there.
+    case committed(Snapshot)
+    /// These processes have to push first.
+    case awaiting([Int])
+    /// A prune has condemned what the caller's share needs, or some of these files were sent by nobody: the caller sends again.
+    case again(Set<RankView.File>)
+  }
+
+  private let repository: Repository
+  private let request: Push.Request
+  private let grace: Double
+
+  /// A join in a repository with a grace period in seconds, by whoever pushes with `request`.
+  init(_ repository: Repository, _ request: Push.Request, grace: Double) {
+    self.repository = repository
+    self.request = request
+    self.grace = grace
+  }
+
+  /// Joins the shares of all processes of `own`'s group where they are all there. `views` are those that the caller knows.
+  ///
+  /// - Throws: `EngineError.ranksDisagree`; `.incomplete` where something is missing that nobody has; `StoreError`.
+  func run(_ own: RankShare, knowing views: [Int: RankView]) async throws -> Outcome {
+    let shares = try await StoredShare.all(of: own.group, worldSize: own.worldSize, in: repository)
+    let missing = Set(0..<own.worldSize).subtracting(shares.map(\.share.rank))
+    guard missing.isEmpty else { return .awaiting(missing.sorted()) }
+    var merge = try RankMerge(shares)
+    if let outcome = try await unsent(merge, own, views) { return outcome }
+    if !merge.absences.isEmpty, !request.allowsIncomplete {
+      throw EngineError.incomplete(path: request.path, defects: merge.absences)
+    }
+
+    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
+    let avoided = condemned.union(try await repository.ledger().ledger.damaged)
+    let commit = Commit(repository, grace: grace)
+    guard try await commit.adoptETags(&merge.manifest, avoided: avoided) else {
+      return try await lost(shares, own, avoided)
+    }
+    let snapshots = try await repository.snapshots(of: own.group.run).snapshots
+    let former = snapshots.first { $0.id == merge.manifest.id && $0.step == merge.manifest.step }
+    let reference = try await repository.write(merge.manifest)
+    let snapshot = merge.snapshot(at: reference, replacing: former)
+    guard let record = merge.record(snapshot, from: repository) else {
+      return .awaiting([0])
+    }
+    do {
+      try await record.write(to: repository.store)
+    } catch StoreError.missing {
+      // Somebody else has joined the shares and removed them.
+      return .awaiting([])
+    }
+    guard try await commit.run(snapshot, merge.manifest) else { return .again([]) }
+    try await remove(own)
+    return .committed(snapshot)
+  }
+
+  /// Removes all shares that were joined.
+  private func remove(_ own: RankShare) async throws {
+    let keys = try await repository.listed(own.group.folder).keys.filter { key in
+      RankShare.parse(key)?.share.worldSize == own.worldSize
+    }
+    try await repository.store.delete(keys.sorted())
+  }
+
+  /// What to do where somebody sees a file that nobody has sent; nil where there is none.
+  private func unsent(_ merge: RankMerge, _ own: RankShare, _ known: [Int: RankView]) async throws -> Outcome?
+  {
+    var views = Dictionary(known.values.map { ($0.digest, $0) }, uniquingKeysWith: { first, _ in first })
+    for share in merge.shares where views[share.part.view] == nil {
+      do {
+        views[share.part.view] = try await repository.view(of: share.share, digest: share.part.view)
+      } catch is FormatError {}
+      // Without its view nobody knows whether all of its files were sent.
+      if views[share.part.view] == nil { return .awaiting([share.share.rank]) }
+    }
+    let gaps = merge.gaps(views.values)
+    if gaps.isEmpty { return nil }
+    if known[own.rank].map({ !gaps.isDisjoint(with: $0.files) }) == true { return .again(gaps) }
+    return .awaiting(
+      merge.shares.filter { share in views[share.part.view].map { !gaps.isDisjoint(with: $0.files) } == true }
+        .map(\.share.rank))
+  }
+
+  /// What to do where packs of some shares are not to be relied on: these have to be sent again.
+  private func lost(_ shares: [StoredShare], _ own: RankShare, _ avoided: Set<String>) async throws -> Outcome
+  {
+    let stored = try await repository.storedPacks()
+    let hurt = shares.filter { share in
+      share.manifest.packs.contains { avoided.contains($0.key) || stored[$0.key]?.size != $0.size }
+    }
+    try await repository.store.delete(hurt.map(\.share.part))
+    let ranks = hurt.map(\.share.rank)
+    return ranks.isEmpty || ranks.contains(own.rank) ? .again([]) : .awaiting(ranks)
+  }
+}

@@ -1,0 +1,99 @@
+import Digests
+import ObjectStore
+import Platform
+
+/// The files that one process of many sees of the checkpoint that they push together.
+public struct RankView: Equatable, Sendable {
+  /// A file as it looked when the tree was scanned. Two processes that see the same of it see the same file.
+  public struct File: Hashable, Sendable {
+    /// Its path below the root.
+    public let path: RelativePath
+    /// Its size in bytes.
+    public let size: Int
+    /// When its content changed last.
+    public let modified: Timestamp
+
+    /// A file.
+    public init(path: RelativePath, size: Int, modified: Timestamp) {
+      self.path = path
+      self.size = size
+      self.modified = modified
+    }
+  }
+
+  private struct Document: Codable {
+    struct Entry: Codable {
+      var path: String?
+      var pathBase64: String?
+      var size: Int
+      var mtime: Int64
+    }
+    var format: Int
+    var files: [Entry]
+  }
+
+  /// The most bytes of a view, before and after it is expanded.
+  static let largestObject = 64 << 20
+  private static let largestExpanded = 256 << 20
+
+  /// The files, ordered by path.
+  public let files: [File]
+
+  /// A view of files in any order.
+  public init(_ files: [File]) { self.files = files.sorted { $0.path < $1.path } }
+
+  /// 16 hexadecimal digits that are the same for the same view.
+  public var digest: String {
+    var text: [UInt8] = []
+    for file in files {
+      text += file.path.bytes
+      text += Array("\0\(file.size)\0\(file.modified.nanoseconds)\0".utf8)
+    }
+    return hex(SHA256.hash(text).prefix(8))
+  }
+
+  /// Its object's bytes. Throws `FormatError.invalid` where it cannot be written.
+  public func encode() throws(FormatError) -> [UInt8] {
+    let document = Document(
+      format: repositoryFormat,
+      files: files.map { file in
+        let path = TextOrBase64.encode(file.path.bytes)
+        return .init(
+          path: path.text, pathBase64: path.base64, size: file.size, mtime: file.modified.nanoseconds)
+      })
+    return try Gzip.compress(try MetadataCoding.encode(document, pretty: false))
+  }
+
+  /// Reads a view and holds it to the digest in its name. Throws `FormatError` where it is none, or another.
+  static func decode(_ bytes: [UInt8], digest: String, object: String) throws(FormatError) -> RankView {
+    let json = try Gzip.expand(bytes, limit: largestExpanded, object: object)
+    let document = try MetadataCoding.decode(Document.self, from: json, object: object)
+    try MetadataCoding.check(format: document.format, object: object)
+    var files: [File] = []
+    for entry in document.files {
+      guard let bytes = TextOrBase64.decode(entry.path, entry.pathBase64),
+        let path = try? RelativePath(bytes),
+        entry.size >= 0
+      else { throw .invalid(object: object, detail: "it lists a file that cannot be") }
+      files.append(.init(path: path, size: entry.size, modified: Timestamp(nanoseconds: entry.mtime)))
+    }
+    let view = RankView(files)
+    guard view.digest == digest else { throw .digestMismatch(object: object) }
+    return view
+  }
+}
+
+extension Repository {
+  /// The view of a share; nil where it has been replaced or removed.
+  ///
+  /// - Throws: `FormatError` where it cannot be read, `StoreError`.
+  public func view(of share: RankShare, digest: String) async throws -> RankView? {
+    let key = share.view(digest)
+    do {
+      return try RankView.decode(
+        try await store.get(key, limit: RankView.largestObject), digest: digest, object: key)
+    } catch StoreError.missing {
+      return nil
+    }
+  }
+}
