@@ -49,8 +49,8 @@ def test_killed_processes_are_run_again_and_the_snapshot_is_whole(repository, ch
 
 def test_a_missing_process_is_named_and_awaited(repository, tmp_path):
     checkpoint = copy_fixture("hf_full/checkpoint-10", tmp_path)
-    assert push(repository, checkpoint, 0, "--group", "job", world=3).wait(100) == 0
-    assert push(repository, checkpoint, 2, "--group", "job", world=3).wait(100) == 0
+    assert push(repository, checkpoint, 0, "--group", "job", "--rank-wait", "1s", world=3).wait(100) == 0
+    assert push(repository, checkpoint, 2, "--group", "job", "--rank-wait", "1s", world=3).wait(100) == 0
     repository.ck("list", "group", expect=4)
     pending = repository.ck("list", "--pending", "--json").json["groups"]
     assert [(group["stored_ranks"], group["absent_ranks"]) for group in pending] == [([0, 2], [1])]

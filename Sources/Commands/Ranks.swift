@@ -11,6 +11,8 @@ enum Ranks {
     ),
     OptionSpec(
       "group", "NAME", "What the processes of this job have in common; the launcher's job id by default."),
+    OptionSpec(
+      "rank-wait", "TIME", "How long to wait for the others to tell which files they see; 60s by default."),
   ]
 
   /// The variables that launchers set: PyTorch's elastic launcher (docs: torch.distributed.run), Slurm (srun manual), Open MPI (mpirun
@@ -41,8 +43,8 @@ enum Ranks {
       worldSize = worldSize ?? size
     }
     guard rank != nil || worldSize != nil else {
-      guard !arguments.has("group") else {
-        throw UsageError("--group goes with --rank and --world-size, or --distributed", command: command)
+      if let stray = ["group", "rank-wait"].first(where: arguments.has) {
+        throw UsageError("--\(stray) goes with --rank and --world-size, or --distributed", command: command)
       }
       return nil
     }
@@ -54,6 +56,8 @@ enum Ranks {
     }
     // torchrun names every job "none" that was not named.
     let job = jobs.lazy.compactMap { variables[$0] }.first { !$0.isEmpty && $0 != "none" }
-    return Push.Rank(rank, of: worldSize, group: arguments.string("group") ?? job ?? "")
+    return Push.Rank(
+      rank, of: worldSize, group: arguments.string("group") ?? job ?? "",
+      patience: try arguments.seconds("rank-wait") ?? 60)
   }
 }
