@@ -227,7 +227,11 @@ def cases(stage, scenarios, calls):
                     yield Fault(scenario, call, what, f"{n}{more}")
 
 
-def run(scenarios=SCENARIOS, calls=CALLS, sample=None, seed=0, seconds=None, say=print):
+def say_now(line):
+    print(line, flush=True)
+
+
+def run(scenarios=SCENARIOS, calls=CALLS, sample=None, seed=0, seconds=None, say=say_now):
     """Plays all faults, or a sample of them for so many seconds; gives the number of broken promises."""
     failures, played, ended = 0, Counter(), defaultdict(Counter)
     with tempfile.TemporaryDirectory(prefix="ckbackup-fault-") as directory:
