@@ -6,10 +6,11 @@ PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
 SEEDS ?= 500
-.PHONY: help quickstart build install test unit simulate integration lint bench clean
+ROUNDS ?= 100
+.PHONY: help quickstart build install test unit simulate integration crash nth-fault lint bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: build ## from a fresh clone to a checkpoint pushed, verified and restored
 	@scripts/quickstart.sh $(BINARY)
@@ -36,6 +37,14 @@ simulate: ## SEEDS episodes of actors, faults and deaths on a simulated store (d
 integration: build ## the release program against real servers; ARGS go to pytest
 	@scripts/setup.sh test
 	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
+
+crash: build ## ROUNDS kills at random instants, on directories and SeaweedFS; ARGS go to Integration/crash_rounds.py
+	@scripts/setup.sh test
+	$(PYTHON) Integration/crash_rounds.py --rounds $(ROUNDS) --store both $(ARGS)
+
+nth-fault: build ## every n-th system call fails or is the last; ARGS go to Integration/nth_fault.py
+	@scripts/setup.sh test
+	$(PYTHON) Integration/nth_fault.py $(ARGS)
 
 lint: ## formats, and that every script at least compiles
 	@scripts/setup.sh test

@@ -1,10 +1,8 @@
 """Bad servers, credentials, repositories, addresses and targets end in the right exit code and a sentence."""
 
-import contextlib
 import dataclasses
 import json
 import os
-import subprocess
 
 import pytest
 
@@ -154,36 +152,7 @@ def test_a_hostile_manifest_is_refused_and_nothing_leaves_the_target(directory_r
     assert not os.path.lexists("/tmp/escaped") and not os.path.lexists("/tmp/ckbackup-escaped")
 
 
-# Targets that cannot be written.
-
-@contextlib.contextmanager
-def small_disk(path, size):
-    path.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path], capture_output=True)
-    if mount.returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", path], check=True)
-
-
-def test_a_restore_to_a_full_disk_fails_and_leaves_no_target(directory_repository, tmp_path):
-    source = make_checkpoint(tmp_path / "checkpoint-1000", size=32)
-    directory_repository.ck.push(source, "--run", "demo")
-    with small_disk(tmp_path / "small", "8m") as disk:
-        directory_repository.ck.restore("demo@1000", disk / "checkpoint", expect=1)
-        assert not (disk / "checkpoint").exists()
-
-
-def test_a_push_to_a_full_disk_fails_and_commits_nothing(tmp_path):
-    source = make_checkpoint(tmp_path / "checkpoint-1000", size=32)
-    with small_disk(tmp_path / "small", "8m") as disk:
-        ck = Ckbackup(tmp_path / "home", str(disk / "repository"))
-        ck("init")
-        ck("push", source, "--run", "demo", expect=1)
-        assert not list((disk / "repository").glob("snapshots/*/*.json"))
-
+# Targets that must not be written.
 
 @pytest.mark.parametrize("address", ["s3:/bucket/x", "s3//bucket/x", "", "ftp://host/x"])
 def test_a_mistyped_address_makes_no_directory(checkpoint, tmp_path, address):

@@ -2,7 +2,7 @@
 # Installs what a goal needs and is not there yet; says what it installs, and nothing when all is there.
 #
 #   scripts/setup.sh build    the libraries that ckbackup links, make, python3
-#   scripts/setup.sh test     those, and .venv with pytest and the S3 servers of the integration tests
+#   scripts/setup.sh test     those, strace, and .venv with pytest and the S3 servers of the integration tests
 #   scripts/setup.sh bench    those of build, restic, and .venv with the other tools that ckbackup is measured against
 #
 # Debian 12, Ubuntu 22.04 and 24.04; on other systems it names what is needed and goes on.
@@ -51,6 +51,7 @@ command -v python3 >/dev/null || packages+=(python3)
 if [ "$goal" != build ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
   packages+=(python3 python3-venv)
 fi
+[ "$goal" != test ] || packages+=(strace)
 [ "$goal" != bench ] || packages+=(restic)
 install_packages "${packages[@]}"
 
