@@ -25,7 +25,10 @@ let package = Package(
     .systemLibrary(name: "CExpat", pkgConfig: "expat", providers: [.apt(["libexpat1-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CPlatform"),
-    .target(name: "CDigests", dependencies: ["COpenSSL"]),
+    // Optimised in debug builds too: tests and simulations hash what they move.
+    .target(
+      name: "CDigests", dependencies: ["COpenSSL"],
+      cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
     .target(name: "CToml", cxxSettings: [.define("TOML_EXCEPTIONS", to: "0")]),
 
     layer("Platform", on: ["CPlatform"]),

@@ -35,6 +35,9 @@ final class Checkpoints: Sendable {
     self.ids = ids
   }
 
+  /// Whether an id is that of one of them.
+  func holds(_ id: String) -> Bool { ids.contains(id) }
+
   func path(_ index: Int) -> String { "\(place)/checkpoint-\(index)" }
 
   /// Whether a directory holds the checkpoint with this id, and nothing else.

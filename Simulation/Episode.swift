@@ -14,10 +14,19 @@ final class Episode: @unchecked Sendable {
   // Sendable because the scheduler runs everything on the main thread.
 
   private enum Job {
-    case push(checkpoint: Int, step: Int, milestone: Bool)
+    case push(checkpoint: Int, step: Int)
     case prune(RetentionPolicy)
     case verify
     case restore
+    /// One process of a group that pushes a checkpoint together.
+    case rank(Int, of: Group)
+  }
+
+  /// Processes that push one checkpoint together.
+  private struct Group {
+    let checkpoint: Int
+    let step: Int
+    let size: Int
   }
 
   /// A push that reported success.
@@ -35,6 +44,7 @@ final class Episode: @unchecked Sendable {
   private var broken: [String] = []
   private var jobs: [Int: Job] = [:]
   private var nextActor = 0
+  private var groups: [Group] = []
   private var hasPruned = false
   private static let grace = 86_400.0
 
@@ -60,20 +70,27 @@ final class Episode: @unchecked Sendable {
     }
     if !jobs.isEmpty { broken.append("\(jobs.count) actors wait for ever") }
     scheduler.isFaulty = false
+    // What the network still carries arrives.
+    scheduler.run(until: { false }, onDeath: { _ in })
     perform { try await $0.check() }
     return broken
   }
 
   private func plan() -> [Job] {
     var plan: [Job] = (0..<2 + scheduler.pick(3)).map { _ in
-      .push(
-        checkpoint: scheduler.pick(checkpoints.count), step: 1 + scheduler.pick(3),
-        milestone: scheduler.pick(3) == 0)
+      .push(checkpoint: scheduler.pick(checkpoints.count), step: 1 + scheduler.pick(3))
     }
     let policies = [RetentionPolicy(last: 1), RetentionPolicy(every: 2), RetentionPolicy(last: 5)]
     for _ in 0..<scheduler.pick(3) { plan.append(.prune(policies[scheduler.pick(policies.count)])) }
     for _ in 0..<scheduler.pick(2) { plan.append(.verify) }
     for _ in 0..<scheduler.pick(2) { plan.append(.restore) }
+    if scheduler.pick(2) == 0 {
+      let group = Group(
+        checkpoint: scheduler.pick(checkpoints.count), step: 1 + scheduler.pick(3),
+        size: 2 + scheduler.pick(2))
+      groups.append(group)
+      for rank in 0..<group.size { plan.append(.rank(rank, of: group)) }
+    }
     return plan
   }
 
@@ -105,9 +122,10 @@ final class Episode: @unchecked Sendable {
     let repository = try await Repository.open(
       in: store, cacheRoot: nil, surroundings: surroundings(skew: skew))
     switch job {
-    case .push(let checkpoint, let step, let milestone):
-      let report = try await push(checkpoint, step, milestone, to: repository)
-      acknowledged.append(.init(key: report.snapshot.key, checkpoint: checkpoint, milestone: milestone))
+    case .push(let checkpoint, let step):
+      let report = try await push(checkpoint, step, to: repository)
+      acknowledged.append(
+        .init(key: report.snapshot.key, checkpoint: checkpoint, milestone: isMilestone(checkpoint, step)))
     case .prune(let policy):
       for _ in 0..<2 {
         _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
@@ -121,21 +139,49 @@ final class Episode: @unchecked Sendable {
         throw Broken(what: "a verify found \(damage.object) \(damage.kind)")
       }
     case .restore:
-      guard let snapshot = try await repository.snapshots().snapshots.first else { return }
-      try await restore(snapshot, from: repository, to: "\(scratch)/out-\(actor)")
+      let snapshots = try await repository.snapshots().snapshots
+      guard !snapshots.isEmpty else { return }
+      try await restore(
+        snapshots[scheduler.pick(snapshots.count)], from: repository, to: "\(scratch)/out-\(actor)")
+    case .rank(let rank, let group):
+      switch try await push(rank, of: group, to: repository) {
+      case .committed(let snapshot), .present(let snapshot):
+        acknowledged.append(
+          .init(
+            key: snapshot.key, checkpoint: group.checkpoint,
+            milestone: isMilestone(group.checkpoint, group.step)))
+      case .awaiting: break
+      }
     }
   }
 
+  /// Everybody who pushes a checkpoint as a step agrees on whether that is a milestone: of two that change the labels of one snapshot
+  /// in the same moment, one may win.
+  private func isMilestone(_ checkpoint: Int, _ step: Int) -> Bool { (checkpoint + step) % 3 == 0 }
+
   private func push(
-    _ checkpoint: Int, _ step: Int, _ milestone: Bool, to repository: Repository
+    _ checkpoint: Int, _ step: Int, to repository: Repository
   ) async throws -> Push.Report {
     var request = Push.Request(path: checkpoints.path(checkpoint))
     request.run = "run"
     request.step = step
-    request.isMilestone = milestone
+    request.isMilestone = isMilestone(checkpoint, step)
     request.sizes = .init(pack: 100_000, part: 40_000)
     return try await Push(repository, resources: resources, progress: Progress(), grace: Self.grace).run(
       request)
+  }
+
+  private func push(_ rank: Int, of group: Group, to repository: Repository) async throws
+    -> RankPush.Report.Outcome
+  {
+    var request = Push.Request(path: checkpoints.path(group.checkpoint))
+    request.run = "run"
+    request.step = group.step
+    request.sizes = .init(pack: 100_000, part: 40_000)
+    request.isMilestone = isMilestone(group.checkpoint, group.step)
+    request.rank = .init(rank, of: group.size, group: "job", patience: 600)
+    return try await RankPush(repository, resources: resources, progress: Progress(), grace: Self.grace)
+      .run(request).outcome
   }
 
   private func restore(_ snapshot: Snapshot, from repository: Repository, to path: String) async throws {
@@ -162,6 +208,9 @@ final class Episode: @unchecked Sendable {
     let listing = try await repository.snapshots()
     for error in listing.unreadable { broken.append("a marker is unreadable: \(error)") }
     let keys = Set(listing.snapshots.map(\.key))
+    for snapshot in listing.snapshots where !checkpoints.holds(snapshot.id) {
+      broken.append("\(snapshot.key) is committed and is none of the checkpoints")
+    }
     for push in acknowledged where !keys.contains(push.key) && (push.milestone || !hasPruned) {
       broken.append("\(push.key) was reported as done and is gone")
     }
@@ -169,12 +218,18 @@ final class Episode: @unchecked Sendable {
     for damage in report.damages {
       broken.append("after all \(damage.object) is \(damage.kind), needed by \(damage.snapshots)")
     }
+    // Run again, all processes of a group come to its snapshot.
+    for group in groups {
+      var last: RankPush.Report.Outcome?
+      for rank in 0..<group.size { last = try await push(rank, of: group, to: repository) }
+      if case .awaiting(let ranks)? = last { broken.append("a group awaits \(ranks) for ever") }
+    }
     if let snapshot = listing.snapshots.first {
       try await restore(snapshot, from: repository, to: "\(scratch)/out-last")
     }
     // Pushed once more, everything is there at once; and prunes leave nothing that is not needed.
-    _ = try await push(0, 9, false, to: repository)
-    let again = try await push(0, 9, false, to: repository)
+    _ = try await push(0, 10, to: repository)
+    let again = try await push(0, 10, to: repository)
     if !again.wasPresent { broken.append("a push right after the same push sent something") }
     for _ in 0..<4 {
       _ = try await Prune(repository, policy: RetentionPolicy(last: 1), run: nil, grace: Self.grace).run()
@@ -205,7 +260,8 @@ final class Episode: @unchecked Sendable {
   private func surroundings(skew: Int64) -> Surroundings {
     Surroundings(
       now: { [scheduler] in Timestamp(seconds: scheduler.now.seconds + skew) },
-      random: { [scheduler] in scheduler.bytes($0) })
+      random: { [scheduler] in scheduler.bytes($0) },
+      sleep: { [scheduler] _ in _ = await scheduler.turn(Scheduler.nobody, nil) {} })
   }
 
   /// Six small buffers, and no thread but this one.

@@ -17,10 +17,18 @@ final class Scheduler: @unchecked Sendable {
     case lostRequest
     /// The store did the work, and the answer was lost.
     case lostAnswer
-    /// The store says no, for good.
-    case denied
+    /// The store says no, for good: a right that is missing, a full disk, a quota.
+    case refused
     /// What is read has a flipped bit on the way.
     case flipped
+    /// What is read ends early.
+    case short
+    /// The store keeps the first bytes of what is written, and the connection breaks.
+    case torn
+    /// The request arrives twice, the second time late.
+    case repeated
+    /// The store answers that a completion is done, and it is not.
+    case lied
   }
 
   /// A call that waits for its turn.
@@ -32,6 +40,9 @@ final class Scheduler: @unchecked Sendable {
     let finish: () -> Void
     let continuation: UnsafeContinuation<Outcome, Never>
   }
+
+  /// Whose calls have no actor any more: requests that the network delivers late.
+  static let nobody = -1
 
   /// How long a call may take, in seconds: far less than half of the grace period.
   static let longestCall = 3600.0
@@ -88,7 +99,7 @@ final class Scheduler: @unchecked Sendable {
     let index = late ?? pick(waiting.count)
     now = Timestamp(seconds: now.seconds + Int64(chance(2) ? pick(3000) : pick(5)))
     let actor = waiting[index].actor
-    if isFaulty, chance(0.6) {
+    if isFaulty, actor != Self.nobody, chance(0.6) {
       count("actor died")
       dead.insert(actor)
       let dropped = waiting.filter { $0.actor == actor }
@@ -104,11 +115,18 @@ final class Scheduler: @unchecked Sendable {
   private func outcome(of operation: StoreOperation?) -> Outcome {
     guard isFaulty, let operation, chance(8) else { return .done }
     let outcome: Outcome =
-      switch pick(20) {
-      case 0: .denied
-      case 1...9: .lostRequest
-      case 10...12 where operation == .read: .flipped
-      default: .lostAnswer
+      switch (operation, pick(20)) {
+      case (_, 0): .refused
+      case (.read, 1...3): .flipped
+      case (.read, 4...5): .short
+      case (.put, 1...3), (.uploadPart, 1...3): .torn
+      case (.complete, 1...3): .lied
+      case (.put, 4...7), (.uploadPart, 4...7), (.complete, 4...7), (.delete, 4...7),
+        (.beginMultipart, 4...7),
+        (.abort, 4...7):
+        .repeated
+      case (_, 8...13): .lostAnswer
+      default: .lostRequest
       }
     count("\(operation.rawValue): \(outcome)")
     return outcome

@@ -85,7 +85,9 @@ public struct RankPush: Sendable {
       case .committed(let snapshot): return report(.committed(snapshot))
       case .awaiting(let ranks):
         // Somebody else may have joined the shares a moment ago, and removed them.
-        let present = try await snapshots(of: share.group).first { $0.manifest.holds(sent.manifest) }
+        let present = try await snapshots(of: share.group, showing: view).first {
+          $0.manifest.holds(sent.manifest)
+        }
         guard let present else { return report(.awaiting(ranks)) }
         try await clear(share)
         return report(.present(present.snapshot))
@@ -98,8 +100,7 @@ public struct RankPush: Sendable {
   /// Looks whether the snapshot was committed already: then the files that this process would send are read and compared.
   private func committedBefore(_ source: CheckpointSource, _ share: RankShare) async throws -> Report? {
     let view = source.view
-    for (former, manifest) in try await snapshots(of: share.group)
-    where Set(manifest.files.map(RankView.File.init)).isSuperset(of: view.files) {
+    for (former, _) in try await snapshots(of: share.group, showing: view) {
       let everybody = Dictionary(uniqueKeysWithValues: (0..<share.worldSize).map { ($0, view) })
       let mine = source.only(RankSharing.files(of: share.rank, in: everybody))
       guard let read = try await send(mine, isDryRun: true),
@@ -164,12 +165,15 @@ public struct RankPush: Sendable {
     }
   }
 
-  /// The committed snapshots of the group's step that can be read.
-  private func snapshots(of group: RankGroup) async throws -> [(snapshot: Snapshot, manifest: Manifest)] {
+  /// The committed snapshots of the group's step that can be read and have all files of a view, as far as sizes and times tell. A share
+  /// alone tells too little: checkpoints of one step may have files in common.
+  private func snapshots(
+    of group: RankGroup, showing view: RankView
+  ) async throws -> [(snapshot: Snapshot, manifest: Manifest)] {
     let listed = try await repository.snapshots(of: group.run).snapshots.filter { $0.step == group.step }
     return try await repository.manifests(of: listed).compactMap { snapshot, result in
       (try? result.get()).map { (snapshot, $0) }
-    }
+    }.filter { Set($0.manifest.files.map(RankView.File.init)).isSuperset(of: view.files) }
   }
 
   /// Sends what the repository lacks of the files and gives their manifest; nil where a prune condemned what it had counted on, or
