@@ -26,7 +26,7 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .target(name: "CPlatform"),
     .target(name: "CDigests", dependencies: ["COpenSSL"]),
-    .target(name: "CToml", cxxSettings: [.define("TOML_EXCEPTIONS", to: "0")]),
+    .target(name: "CToml"),
 
     layer("Platform", on: ["CPlatform"]),
     layer("Digests", on: ["Platform", "CDigests", "COpenSSL"]),
@@ -46,6 +46,13 @@ let package = Package(
       name: "simulate",
       dependencies: ["Platform", "Digests", "ObjectStore", "Repository", "Engine", "TestSupport"],
       path: "Simulation", swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz",
+      dependencies: [
+        "Platform", "Digests", "HTTP", "ObjectStore", "Checkpoints", "Repository", "Engine", "Commands",
+        "TestSupport",
+      ],
+      path: "Fuzzing", swiftSettings: strict),
 
     .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/Support", swiftSettings: strict),
     tests(of: "Platform"),

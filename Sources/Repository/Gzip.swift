@@ -1,9 +1,9 @@
 import CZlib
 
 /// Gzip over zlib, for small metadata objects.
-enum Gzip {
+package enum Gzip {
   /// Compresses with level 6 and without name or time, so that equal input gives equal output.
-  static func compress(_ input: [UInt8]) throws(FormatError) -> [UInt8] {
+  package static func compress(_ input: [UInt8]) throws(FormatError) -> [UInt8] {
     var stream = z_stream()
     guard
       deflateInit2_(
@@ -37,7 +37,7 @@ enum Gzip {
   /// Expands one gzip stream; `object` names it in errors.
   ///
   /// Throws `.invalid` where it is no whole gzip stream or expands to more than `limit` bytes.
-  static func expand(_ input: [UInt8], limit: Int, object: String) throws(FormatError) -> [UInt8] {
+  package static func expand(_ input: [UInt8], limit: Int, object: String) throws(FormatError) -> [UInt8] {
     var stream = z_stream()
     guard inflateInit2_(&stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
       throw .invalid(object: object, detail: "zlib cannot start")
