@@ -5,7 +5,7 @@ import Repository
 
 /// Small gzip streams that expand to very much. A process of its own makes them, since that takes the memory that readers must not take.
 enum Bombs {
-  static let count = 4
+  static let count = 5
 
   /// Writes them below `scratch`, where there are none yet.
   static func prepare(_ scratch: String) throws {
@@ -17,6 +17,7 @@ enum Bombs {
       text(start, ",0", 30 << 20, ""),
       text(start, ",0", 7 << 20, "]}}"),
       text(start, ",[]", 5 << 20, "]}}"),
+      text(start, ",1000000", 1 << 20, "]}}"),
     ]
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     for (number, content) in contents.enumerated() {

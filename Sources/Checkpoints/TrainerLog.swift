@@ -45,8 +45,13 @@ package struct TrainerLog {
   }
 
   private func foundName(of value: Double) -> String? {
-    let names = Set(rows.flatMap { ($0.members ?? [:]).keys }.filter(Self.isEvaluation))
-    let fitting = names.filter { row(where: $0, is: value) != nil }
+    // One pass: a log may have as many names as rows.
+    var fitting: Set<String> = []
+    for row in rows {
+      for (name, found) in row.members ?? [:] where Self.isEvaluation(name) {
+        if let number = found.number, Self.isSame(number, value) { fitting.insert(name) }
+      }
+    }
     return fitting.contains("eval_loss") ? "eval_loss" : fitting.min()
   }
 
