@@ -41,7 +41,7 @@ let package = Package(
       "Commands",
       on: ["Platform", "Digests", "HTTP", "ObjectStore", "Repository", "Checkpoints", "Engine", "CToml"]
     ),
-    .executableTarget(name: "ckbackup", dependencies: ["Commands"], swiftSettings: strict),
+    .executableTarget(name: "ckbackup", dependencies: ["Commands", "CPlatform"], swiftSettings: strict),
     .executableTarget(
       name: "simulate",
       dependencies: ["Platform", "Digests", "ObjectStore", "Repository", "Engine", "TestSupport"],
