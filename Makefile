@@ -29,7 +29,8 @@ unit: ## the tests of the Swift targets, 200 simulated episodes and 200,000 muta
 	@scripts/setup.sh build
 	swift test --disable-xctest
 	.build/debug/simulate 200
-	.build/debug/fuzz 200000
+	swift build -c release --product fuzz
+	.build/release/fuzz 200000
 
 simulate: ## SEEDS episodes of actors, faults and deaths on a simulated store (docs/reliability.md)
 	@scripts/setup.sh build

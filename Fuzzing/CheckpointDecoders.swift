@@ -29,7 +29,7 @@ func checkpointDecoders(_ scratch: String) throws -> [Decoder] {
       }),
     Decoder(
       name: "safetensors json", share: 100,
-      seeds: [try Array(header("hf_full/\(deep)/model.safetensors").dropFirst(8))], isText: true,
+      seeds: [try headerJSON("hf_full/\(deep)/model.safetensors")], isText: true,
       wrap: { bytes, _ in (0..<8).map { UInt8(truncatingIfNeeded: bytes.count >> (8 * $0)) } + bytes },
       read: { _ = try Safetensors(reading: try write($0, scratch)).defect }),
     Decoder(
@@ -89,6 +89,13 @@ private func fixture(_ path: String) throws -> [UInt8] {
 
 /// The beginning of a safetensors file: length and header, and a few bytes of tensors.
 private func header(_ path: String) throws -> [UInt8] { Array(try fixture(path).prefix(4096)) }
+
+/// The JSON of a safetensors file's header alone.
+private func headerJSON(_ path: String) throws -> [UInt8] {
+  let bytes = try fixture(path)
+  let length = bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+  return Array(bytes.dropFirst(8).prefix(length))
+}
 
 private func write(_ bytes: [UInt8], _ scratch: String) throws -> OpenFile {
   let path = "\(scratch)/input"
