@@ -29,7 +29,7 @@ let package = Package(
     .target(
       name: "CDigests", dependencies: ["COpenSSL"],
       cSettings: [.unsafeFlags(["-O2"], .when(configuration: .debug))]),
-    .target(name: "CToml", cxxSettings: [.define("TOML_EXCEPTIONS", to: "0")]),
+    .target(name: "CToml"),
 
     layer("Platform", on: ["CPlatform"]),
     layer("Digests", on: ["Platform", "CDigests", "COpenSSL"]),
@@ -44,11 +44,18 @@ let package = Package(
       "Commands",
       on: ["Platform", "Digests", "HTTP", "ObjectStore", "Repository", "Checkpoints", "Engine", "CToml"]
     ),
-    .executableTarget(name: "ckbackup", dependencies: ["Commands"], swiftSettings: strict),
+    .executableTarget(name: "ckbackup", dependencies: ["Commands", "CPlatform"], swiftSettings: strict),
     .executableTarget(
       name: "simulate",
       dependencies: ["Platform", "Digests", "ObjectStore", "Repository", "Engine", "TestSupport"],
       path: "Simulation", swiftSettings: strict),
+    .executableTarget(
+      name: "fuzz",
+      dependencies: [
+        "Platform", "Digests", "HTTP", "ObjectStore", "Checkpoints", "Repository", "Engine", "Commands",
+        "TestSupport",
+      ],
+      path: "Fuzzing", swiftSettings: strict),
 
     .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/Support", swiftSettings: strict),
     tests(of: "Platform"),

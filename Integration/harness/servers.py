@@ -1,6 +1,8 @@
 """S3 servers for the tests: real ones, on free ports of the loopback interface, with credentials enforced."""
 
 import contextlib
+import dataclasses
+import enum
 import json
 import secrets
 import shutil
@@ -13,6 +15,8 @@ from pathlib import Path
 
 from harness.s3 import Endpoint, S3Error
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def program(name):
     """The path of a tool that was installed beside this Python, or else of one on PATH."""
@@ -23,6 +27,25 @@ def program(name):
     return path
 
 
+class Role(enum.Enum):
+    """Users of a SeaweedFS besides its administrator, each with a policy of docs/security.md, named by its heading there."""
+
+    PUSHER = "Nodes that push"
+    RESTORER = "Nodes that restore"
+    PRUNER = "The pruner and verifier"
+
+    def of(self, administrator):
+        """The server as this user speaks to it."""
+        return dataclasses.replace(administrator, access_key=self.name + administrator.access_key)
+
+    def policy(self, bucket, prefix):
+        section = (ROOT / "docs/security.md").read_text().partition(f"### {self.value}\n")[2]
+        document = section.partition("```json\n")[2].partition("```")[0]
+        # Every test has a prefix of its own below this one.
+        keys = document.replace("PREFIX/*\"]}}", f"{prefix}/*\"]}}}}").replace("PREFIX", f"{prefix}/*")
+        return keys.replace("BUCKET", bucket)
+
+
 @contextlib.contextmanager
 def seaweedfs(directory):
     """SeaweedFS in one process. Each of its HTTP ports has a gRPC port 10,000 above it."""
@@ -30,9 +53,10 @@ def seaweedfs(directory):
     endpoint = new_endpoint(s3)
     data, config = directory / "data", directory / "s3.json"
     data.mkdir(parents=True)
-    config.write_text(json.dumps({"identities": [{
-        "name": "tests", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        "credentials": [{"accessKey": endpoint.access_key, "secretKey": endpoint.secret_key}]}]}))
+    identities = [identity("tests", endpoint) | {"actions": ["Admin", "Read", "Write", "List", "Tagging"]}]
+    identities += [identity(role.name, role.of(endpoint)) | {"policyNames": [role.name]} for role in Role]
+    policies = [{"name": role.name, "content": role.policy("first-bucket", "team")} for role in Role]
+    config.write_text(json.dumps({"identities": identities, "policies": policies}))
     command = [
         program("weed"), "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024",
@@ -42,6 +66,10 @@ def seaweedfs(directory):
     ]
     with running(command, endpoint, directory / "weed.log"):
         yield endpoint
+
+
+def identity(name, endpoint):
+    return {"name": name, "credentials": [{"accessKey": endpoint.access_key, "secretKey": endpoint.secret_key}]}
 
 
 @contextlib.contextmanager

@@ -2,10 +2,22 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <exception>
+#include <stdexcept>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
+
+// Some broken texts (`[[[`) meet an assertion of toml++ 3.3 instead of an error. They must not end the program, nor become an
+// assumption of the optimiser, as in a build with NDEBUG.
+#undef NDEBUG
+#define TOML_EXCEPTIONS 1
+#define TOML_ASSERT(expression) \
+  do { \
+    if (!(expression)) throw std::logic_error("the text is no TOML"); \
+  } while (false)
 
 // The packaged header uses a literal-operator form that newer compilers deprecate.
 #pragma GCC diagnostic push
@@ -55,19 +67,23 @@ struct ck_toml {
 };
 
 extern "C" ck_toml *ck_toml_parse(const char *text, size_t length, char *message, size_t capacity, unsigned *line) {
-  auto result = toml::parse(std::string_view(text, length));
-  if (!result) {
-    auto description = result.error().description();
+  try {
+    auto table = toml::parse(std::string_view(text, length));
+    auto document = std::make_unique<ck_toml>();
+    flatten(table, "", document->leaves);
+    std::sort(document->leaves.begin(), document->leaves.end(), [](const leaf &a, const leaf &b) {
+      return std::pair(a.line, a.order) < std::pair(b.line, b.order);
+    });
+    return document.release();
+  } catch (const toml::parse_error &error) {
+    auto description = error.description();
     std::snprintf(message, capacity, "%.*s", static_cast<int>(description.size()), description.data());
-    *line = static_cast<unsigned>(result.error().source().begin.line);
-    return nullptr;
+    *line = static_cast<unsigned>(error.source().begin.line);
+  } catch (const std::exception &error) {
+    std::snprintf(message, capacity, "%s", error.what());
+    *line = 1;
   }
-  auto document = new ck_toml;
-  flatten(result.table(), "", document->leaves);
-  std::sort(document->leaves.begin(), document->leaves.end(), [](const leaf &a, const leaf &b) {
-    return std::pair(a.line, a.order) < std::pair(b.line, b.order);
-  });
-  return document;
+  return nullptr;
 }
 
 extern "C" void ck_toml_free(ck_toml *document) { delete document; }

@@ -7,7 +7,7 @@ extension JSONValue {
 ///
 /// A secret is the value of a member whose name says so (`hub_token`, `wandb_api_key`, `password`…), unless it is null, empty,
 /// true or false. What frameworks call tokens otherwise (`eos_token`, `max_new_tokens`) stays.
-func maskingSecrets(in json: [UInt8]) throws(JSONError) -> [UInt8] {
+package func maskingSecrets(in json: [UInt8]) throws(JSONError) -> [UInt8] {
   var scanner = JSONScanner(json, allowsNonFinite: true)
   var masking = Masking(json)
   try masking.value(&scanner)

@@ -74,7 +74,7 @@ extension JSONValue {
   private static let maximumRow = 100_000
 
   /// Reads a `trainer_state.json`, of whose `log_history` only a `ThinnedLog` is kept. Throws `JSONError`.
-  init(parsingTrainerState bytes: [UInt8]) throws(JSONError) {
+  package init(parsingTrainerState bytes: [UInt8]) throws(JSONError) {
     var scanner = JSONScanner(bytes, allowsNonFinite: true)
     guard try scanner.next() == .object else {
       self = try JSONValue(parsing: bytes)

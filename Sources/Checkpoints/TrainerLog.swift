@@ -1,19 +1,19 @@
 /// What `trainer_state.json` tells of a training's course.
-struct TrainerLog {
+package struct TrainerLog {
   /// The rows of `log_history`.
-  let rows: [JSONValue]
+  package let rows: [JSONValue]
   private let state: JSONValue
   /// ms-swift's `args.json`, which names the metric that the state leaves out.
   private let arguments: JSONValue?
 
-  init(state: JSONValue, arguments: JSONValue?) {
+  package init(state: JSONValue, arguments: JSONValue?) {
     rows = state["log_history"]?.elements ?? []
     self.state = state
     self.arguments = arguments
   }
 
   /// The last training loss and learning rate, the last value of each `eval_…` (speeds left out), the epoch and the best metric.
-  var metrics: [String: Double] {
+  package var metrics: [String: Double] {
     var metrics: [String: Double] = [:]
     for row in rows {
       for (name, value) in row.members ?? [:] where Self.isMetric(name) { metrics[name] = value.number }
@@ -32,7 +32,7 @@ struct TrainerLog {
   }
 
   /// The best metric, its name found as the evaluation whose value it is.
-  var best: BestMetric? {
+  package var best: BestMetric? {
     guard let value = state["best_metric"]?.number else { return nil }
     let name = namedMetric ?? foundName(of: value)
     let step = state["best_global_step"]?.integer ?? row(where: name, is: value)?["step"]?.integer
@@ -45,8 +45,13 @@ struct TrainerLog {
   }
 
   private func foundName(of value: Double) -> String? {
-    let names = Set(rows.flatMap { ($0.members ?? [:]).keys }.filter(Self.isEvaluation))
-    let fitting = names.filter { row(where: $0, is: value) != nil }
+    // One pass: a log may have as many names as rows.
+    var fitting: Set<String> = []
+    for row in rows {
+      for (name, found) in row.members ?? [:] where Self.isEvaluation(name) {
+        if let number = found.number, Self.isSame(number, value) { fitting.insert(name) }
+      }
+    }
     return fitting.contains("eval_loss") ? "eval_loss" : fitting.min()
   }
 

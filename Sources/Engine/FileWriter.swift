@@ -82,13 +82,14 @@ final class FileWriter: Sendable {
     }
   }
 
-  /// Gives the files their modes and times and makes them durable. Many files are synced by one call.
+  /// Gives the files their modes and times and makes them durable. Many files are synced by one call. The set-id bits are left out:
+  /// the file may belong to somebody else now, and its content comes from a store.
   func finish(_ indices: [Int]) throws {
     let together = indices.count > 256
     for index in indices {
       let file = files[index]
       let output = try root.openForWriting(file.path)
-      try output.setPermissions(file.attributes.permissions)
+      try output.setPermissions(file.attributes.permissions & 0o777)
       if !together {
         try output.sync()
         output.forgetPages()

@@ -95,7 +95,7 @@ public struct RecordDocument: Codable, Equatable, Sendable {
   }
 
   /// Reads a record. Throws `DecodingError` where the bytes are none.
-  static func decode(_ bytes: [UInt8]) throws -> RecordDocument {
+  package static func decode(_ bytes: [UInt8]) throws -> RecordDocument {
     try JSONDecoder().decode(RecordDocument.self, from: Data(bytes))
   }
 }

@@ -40,7 +40,7 @@ public struct HTTPHeaders: Sendable, ExpressibleByDictionaryLiteral {
   }
 
   /// Adds the field of a header line (`Name: value`, with or without its line end). Other lines are left out.
-  mutating func append(line: some Collection<UInt8>) {
+  package mutating func append(line: some Collection<UInt8>) {
     guard let colon = line.firstIndex(of: UInt8(ascii: ":")), colon != line.startIndex else { return }
     let name = String(decoding: line[..<colon], as: UTF8.self)
     var value = line[line.index(after: colon)...]

@@ -15,6 +15,15 @@ public struct DeletionRecord: Sendable {
   public let written: Timestamp
   /// The keys of objects that nothing needed then: packs, manifests, records.
   public let objects: [String]
+
+  /// Reads a record that the store shows as written at `written`. Throws `FormatError`.
+  package static func decode(
+    _ bytes: [UInt8], key: String, written: Timestamp
+  ) throws(FormatError) -> DeletionRecord {
+    let document = try MetadataCoding.decode(Document.self, from: bytes, object: key)
+    try MetadataCoding.check(format: document.format, object: key)
+    return DeletionRecord(key: key, written: written, objects: document.objects)
+  }
 }
 
 extension Repository {
@@ -31,9 +40,7 @@ extension Repository {
       } catch StoreError.missing {
         return nil
       }
-      let document = try MetadataCoding.decode(DeletionRecord.Document.self, from: bytes, object: object.key)
-      try MetadataCoding.check(format: document.format, object: object.key)
-      return DeletionRecord(key: object.key, written: object.modified, objects: document.objects)
+      return try DeletionRecord.decode(bytes, key: object.key, written: object.modified)
     }
     return (records.compactMap { $0 }, listing.now)
   }

@@ -1,9 +1,9 @@
 import CZlib
 
 /// Gzip over zlib, for small metadata objects.
-enum Gzip {
+package enum Gzip {
   /// Compresses with level 6 and without name or time, so that equal input gives equal output.
-  static func compress(_ input: [UInt8]) throws(FormatError) -> [UInt8] {
+  package static func compress(_ input: [UInt8]) throws(FormatError) -> [UInt8] {
     var stream = z_stream()
     guard
       deflateInit2_(
@@ -34,16 +34,21 @@ enum Gzip {
     return output
   }
 
+  /// The most bytes that a stream of `count` bytes may expand to. Deflate can make a thousand bytes of one (RFC 1951), which no real
+  /// object comes near but a snapshot of terabytes of zeros.
+  static func largestExpanded(from count: Int) -> Int { (8 << 20) + 128 * count }
+
   /// Expands one gzip stream; `object` names it in errors.
   ///
-  /// Throws `.invalid` where it is no whole gzip stream or expands to more than `limit` bytes.
-  static func expand(_ input: [UInt8], limit: Int, object: String) throws(FormatError) -> [UInt8] {
+  /// Throws `.invalid` where it is no whole gzip stream or expands to more than `limit` bytes, or to more than `largestExpanded`.
+  package static func expand(_ input: [UInt8], limit: Int, object: String) throws(FormatError) -> [UInt8] {
     var stream = z_stream()
     guard inflateInit2_(&stream, 15 + 16, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else {
       throw .invalid(object: object, detail: "zlib cannot start")
     }
     defer { inflateEnd(&stream) }
     guard input.count < UInt32.max else { throw .invalid(object: object, detail: "it is too large") }
+    let limit = min(limit, largestExpanded(from: input.count))
     var output: [UInt8] = []
     var block = [UInt8](repeating: 0, count: 1 << 18)
     var code = Z_OK

@@ -31,6 +31,13 @@ public struct Ledger: Equatable, Sendable {
   /// A ledger with these proofs.
   public init(proofs: [String: Proof] = [:]) { self.proofs = proofs }
 
+  /// Reads one object of the ledger. Throws `FormatError`.
+  package static func decode(_ bytes: [UInt8], object: String) throws(FormatError) -> Ledger {
+    let document = try MetadataCoding.decode(Document.self, from: bytes, object: object)
+    try MetadataCoding.check(format: document.format, object: object)
+    return Ledger(proofs: document.packs)
+  }
+
   /// Takes over what `other` knows better: for each pack the later proof, and of two of the same second the one that found damage.
   public mutating func merge(_ other: Ledger) {
     proofs.merge(other.proofs) { mine, theirs in
@@ -66,9 +73,7 @@ extension Repository {
           object -> (String, Ledger)? in
           let bytes = try await store.get(object.key, limit: 256 << 20)
           do {
-            let document = try MetadataCoding.decode(Ledger.Document.self, from: bytes, object: object.key)
-            try MetadataCoding.check(format: document.format, object: object.key)
-            return (object.key, Ledger(proofs: document.packs))
+            return (object.key, try Ledger.decode(bytes, object: object.key))
           } catch FormatError.invalid {
             return nil
           }

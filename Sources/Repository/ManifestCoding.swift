@@ -47,7 +47,9 @@ extension Manifest {
       })
     let json = try MetadataCoding.encode(document, pretty: false)
     let object = json.count <= Self.largestExpanded ? try Gzip.compress(json) : []
-    guard !object.isEmpty, object.count <= Self.largestObject else {
+    guard !object.isEmpty, object.count <= Self.largestObject,
+      json.count <= Gzip.largestExpanded(from: object.count)
+    else {
       throw .invalid(object: "manifest of \(run)@\(step)", detail: "it has too many files and chunks")
     }
     return object

@@ -27,6 +27,9 @@ enum MetadataCoding {
   static func decode<Value: Decodable>(
     _ type: Value.Type, from bytes: [UInt8], object: String
   ) throws(FormatError) -> Value {
+    guard !isMostlyTiny(bytes) else {
+      throw .invalid(object: object, detail: "it holds too many values for its size")
+    }
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     let data = Data(bytes)
@@ -38,6 +41,14 @@ enum MetadataCoding {
       }
       throw .invalid(object: object, detail: Self.detail(of: error))
     }
+  }
+
+  /// Whether JSON is made of values that are much smaller than those of any real object, in order to take much more memory than its
+  /// size: Foundation's decoder keeps about 25 bytes for each. A chunk has 15 bytes or more a value.
+  private static func isMostlyTiny(_ bytes: [UInt8]) -> Bool {
+    let most = 100_000 + bytes.count / 8
+    guard bytes.count > most else { return false }
+    return bytes.reduce(0) { $0 + ($1 == UInt8(ascii: ",") ? 1 : 0) } > most
   }
 
   /// Holds a decoded `format` to the formats that this program knows.

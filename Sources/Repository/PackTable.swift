@@ -38,7 +38,7 @@ public struct PackTable: Equatable, Sendable {
 
   static let magic = Array("CKPACK01".utf8)
   /// Bytes after the table: length, digest, magic.
-  static let trailerSize = 8 + 32 + 8
+  package static let trailerSize = 8 + 32 + 8
   private static let largestTable = 64 << 20
 
   /// What the pack's chunks are needed for.
@@ -53,7 +53,7 @@ public struct PackTable: Equatable, Sendable {
   }
 
   /// The bytes that end a pack with these chunks.
-  func encode() throws(FormatError) -> [UInt8] {
+  package func encode() throws(FormatError) -> [UInt8] {
     let document = Document(
       format: repositoryFormat, class: fileClass,
       chunks: .init(
@@ -65,7 +65,7 @@ public struct PackTable: Equatable, Sendable {
 
   /// How many bytes table and trailer have together, read from the last `trailerSize` bytes of a pack of `packSize` bytes; nil
   /// where they are no trailer.
-  static func size(trailer: [UInt8], packSize: Int) -> Int? {
+  package static func size(trailer: [UInt8], packSize: Int) -> Int? {
     guard trailer.count == trailerSize, Array(trailer.suffix(8)) == magic else { return nil }
     let length = trailer.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(largestTable), Int(length) + trailerSize <= packSize else { return nil }
@@ -73,7 +73,7 @@ public struct PackTable: Equatable, Sendable {
   }
 
   /// Reads the table from the end of a pack: `tail` begins with the table and ends with the pack.
-  static func decode(tail: [UInt8], packSize: Int, object: String) throws(FormatError) -> PackTable {
+  package static func decode(tail: [UInt8], packSize: Int, object: String) throws(FormatError) -> PackTable {
     let table = Array(tail.dropLast(trailerSize))
     let digest = Array(tail.suffix(trailerSize).dropFirst(8).prefix(32))
     guard tail.count >= trailerSize, SHA256.hash(table) == digest else {

@@ -24,7 +24,7 @@ public struct RepositoryInfo: Codable, Equatable, Sendable {
   /// What `chunkSize` may be.
   public static let chunkSizes = 64 << 10...Manifest.longestChunk
 
-  static func decode(_ bytes: [UInt8]) throws(FormatError) -> RepositoryInfo {
+  package static func decode(_ bytes: [UInt8]) throws(FormatError) -> RepositoryInfo {
     let key = ObjectKey.repository
     let info = try MetadataCoding.decode(RepositoryInfo.self, from: bytes, object: key)
     try MetadataCoding.check(format: info.format, object: key)

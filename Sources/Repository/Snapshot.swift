@@ -94,7 +94,7 @@ public struct Snapshot: Codable, Equatable, Sendable {
   /// Reads a marker and holds it to its own key.
   ///
   /// Throws `FormatError` where it does not decode or says something else than its key does.
-  static func decode(_ bytes: [UInt8], key: String) throws(FormatError) -> Snapshot {
+  package static func decode(_ bytes: [UInt8], key: String) throws(FormatError) -> Snapshot {
     let snapshot = try MetadataCoding.decode(Snapshot.self, from: bytes, object: key)
     try MetadataCoding.check(format: snapshot.format, object: key)
     guard let name = ObjectKey.parse(marker: key), name == (snapshot.run, snapshot.step, snapshot.id) else {

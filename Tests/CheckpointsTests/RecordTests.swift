@@ -172,4 +172,14 @@ import Testing
       #expect(throws: JSONError.self) { try JSONValue(parsingTrainerState: Array(whole[..<length])) }
     }
   }
+
+  @Test("a log with as many metrics as rows costs time in proportion")
+  func manyMetrics() throws {
+    let rows = (0..<20_000).map { "{\"eval_\($0)\":\($0),\"step\":\($0)}" }.joined(separator: ",")
+    let state = try JSONValue(
+      parsingTrainerState: Array("{\"best_metric\":-1,\"log_history\":[\(rows)]}".utf8))
+    let log = TrainerLog(state: state, arguments: nil)
+    let time = ContinuousClock().measure { #expect(log.best?.name == nil) }
+    #expect(time < .seconds(10))
+  }
 }

@@ -84,3 +84,8 @@ func aWrongValueIsNamedWithWhatTheKeyTakes(_ text: String, _ expected: String) t
     try ConfigurationFile.load(named: "/nowhere/ckbackup.toml", environment: [:], into: &configuration)
   }
 }
+
+@Test(arguments: ["[[[x", "[[[[[]]]]]", "a = 1\n[[[", "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]keep_within = \"1d\""])
+func bracketsThatAreNoTOMLAreRefusedAndDoNotEndTheProgram(_ text: String) throws {
+  #expect(try #require(message(text)).line >= 1)
+}

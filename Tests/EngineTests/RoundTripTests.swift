@@ -38,7 +38,7 @@ import Testing
       let path = try RelativePath(name)
       let file = try root.openForWriting(path, flags: O_CREAT)
       try file.write(name, at: index * 1000)
-      try file.setPermissions([0, 0o111, 0o7777, 0o400, 0o644, 0o2750][index % 6])
+      try file.setPermissions([0, 0o111, 0o777, 0o400, 0o644, 0o750][index % 6])
       try root.setModified(path, Timestamp(nanoseconds: Int64(index - 3) * 1_000_000_000 - 1))
     }
     try root.makeLink(RelativePath(Array("c/".utf8) + [0xfe]), target: [0xff, 0x2f, 0x0a])

@@ -125,7 +125,7 @@ func makeCheckpoint(_ scratch: Scratch, _ name: String = "checkpoint-1", change:
   mkdir("\(root)/nothing in here", 0o750)
   symlink("../outside\n", "\(root)/link")
   chmod("\(root)/small/a", 0o600)
-  chmod("\(root)/empty", 0o4755)
+  chmod("\(root)/empty", 0o711)
   for (index, entry) in try Tree.scan(root).entries.reversed().enumerated() {
     let time = timespec(tv_sec: 1_600_000_000 + index, tv_nsec: 123_456_789)
     let path = "\(root)/" + String(decoding: entry.path.bytes, as: UTF8.self)

@@ -162,6 +162,38 @@ func sampleManifest() throws -> Manifest {
     }
     #expect(throws: FormatError.self) { try Gzip.expand([1, 2, 3], limit: 1 << 20, object: "m") }
   }
+
+  @Test("a manifest or pack table that is a gzip bomb is refused by name, whether it is JSON or not")
+  func bombs() throws {
+    let blanks = [UInt8](repeating: 0x20, count: 40 << 20)
+    let numbers = Array((#"{"offset":[0"# + String(repeating: ",0", count: 3 << 20) + "]}").utf8)
+    for bomb in [try Gzip.compress(blanks), try Gzip.compress(numbers)] {
+      #expect(bomb.count < 50_000)
+      let error = #expect(throws: FormatError.self) {
+        try Manifest.decode(bomb, object: "manifests/demo/x")
+      }
+      let text = "\(try #require(error))"
+      #expect(text.contains("manifests/demo/x"))
+      #expect(text.contains("expands to more") || text.contains("too many values"))
+      let table = bomb + (0..<8).map { UInt8(truncatingIfNeeded: bomb.count >> (8 * $0)) }
+      let tail = table + SHA256.hash(bomb) + PackTable.magic
+      #expect(throws: FormatError.self) {
+        try PackTable.decode(tail: tail, packSize: tail.count + 1, object: "packs/x")
+      }
+    }
+  }
+
+  @Test("a path that is refused is named in the error")
+  func names() throws {
+    for path in ["../escaped", "/etc/passwd", "a/./b"] {
+      let object = try edited(#""path":"a/empty""#, "\"path\":\"\(path)\"")
+      #expect(
+        throws: FormatError.invalid(object: "m", detail: "the path \(path.debugDescription) is not allowed")
+      ) {
+        try Manifest.decode(object, object: "m")
+      }
+    }
+  }
 }
 
 @Suite("Digest lists") struct SumsFileTests {

@@ -27,5 +27,9 @@ int ck_terminal_columns(int descriptor);
 /// characters that were read, or -1 where the text does not fit.
 int ck_parse_time(const char *text, const char *pattern, int64_t *seconds);
 
+/// Keeps this process's memory, credentials among it, out of core dumps and from other processes of the same user (prctl(2),
+/// PR_SET_DUMPABLE).
+void ck_forbid_dumps(void);
+
 /// syncfs(2), which glibc's module hides: makes everything on a descriptor's file system durable.
 int ck_syncfs(int descriptor);

@@ -2,9 +2,9 @@ import Engine
 import ObjectStore
 
 /// Everything that can be set: defaults, then the file, then the environment, then flags, each beating the one before.
-struct Configuration: Sendable {
+package struct Configuration: Sendable {
   /// The repository: an `s3://` URL, a `file://` URL or a path.
-  var repository: String?
+  package var repository: String?
   /// The S3 server; nil for Amazon's of the region.
   var endpoint: String?
   var region = "us-east-1"
@@ -36,4 +36,7 @@ struct Configuration: Sendable {
   var grace = 86_400.0
   /// What `prune` keeps where no flag says it.
   var policy = RetentionPolicy()
+
+  /// The defaults.
+  package init() {}
 }

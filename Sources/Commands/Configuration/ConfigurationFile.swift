@@ -3,7 +3,7 @@ import ObjectStore
 import Platform
 
 /// A configuration file that cannot be used.
-enum ConfigurationError: Error, Sendable {
+package enum ConfigurationError: Error, Sendable {
   /// The file that was named is not there or cannot be read.
   case unreadable(SystemError)
   /// A line that is wrong, and why.
@@ -13,7 +13,7 @@ enum ConfigurationError: Error, Sendable {
 }
 
 /// Finds the configuration file and reads it.
-enum ConfigurationFile {
+package enum ConfigurationFile {
   private static let largest = 1 << 20
 
   /// Where a file is looked for when none is named, in this order.
@@ -26,7 +26,7 @@ enum ConfigurationFile {
   }
 
   /// Reads `--config`, else `$CKBACKUP_CONFIG`, else the first place that has a file, into a configuration.
-  static func load(
+  package static func load(
     named: String?, environment: [String: String], into configuration: inout Configuration
   ) throws(ConfigurationError) {
     if let path = named ?? environment["CKBACKUP_CONFIG"] {
