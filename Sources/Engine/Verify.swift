@@ -121,7 +121,7 @@ public struct Verify: Sendable {
   ///
   /// Another ETag than the manifest's is no fault where a deep verify has read the pack under that ETag: a bucket that was copied to
   /// another store shows new ones.
-  private static func fault(
+  static func fault(
     of reference: Manifest.PackReference, stored: ObjectInfo?, ledger: Ledger
   ) -> Damage.Kind? {
     guard let stored else { return .missing }
