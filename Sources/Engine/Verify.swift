@@ -222,15 +222,7 @@ public struct Verify: Sendable {
   ) async throws -> [Damage] {
     let listed = Set(try await repository.store.list(ObjectKey.records).objects.map(\.key))
     let results = try await concurrently(manifests, limit: 8) { snapshot, manifest -> [Damage] in
-      var damages: [Damage] = []
-      for name in ArchiveRecord.fixedNames where !listed.contains(snapshot.record + name) {
-        damages.append(
-          Damage(object: snapshot.record + name, kind: .missing, snapshots: [snapshot.label], files: []))
-      }
-      if deep, damages.isEmpty {
-        damages = try await ArchiveRecord.damages(of: snapshot, manifest, in: repository, listed: listed)
-      }
-      return damages
+      try await ArchiveRecord.faults(of: snapshot, manifest, in: repository, listed: listed, deep: deep)
     }
     return results.flatMap { $0 }
   }

@@ -118,8 +118,12 @@ struct ErrorText: Sendable {
         "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
     case .keptCondemned:
       return ErrorText(
-        "packs that this push relied on disappeared again and again: a prune is running with too short a grace period. Push again.",
+        "packs that this command relied on disappeared again and again: a prune is running with too short a grace period. Run it again.",
         code: .failed)
+    case .chunksTooLong(let size, let limit):
+      return ErrorText(
+        "the target takes chunks of \(Quantity.format(bytes: limit)) at most, and the source has up to \(Quantity.format(bytes: size)). Copy to a repository that was made with ckbackup init --chunk-size \(Quantity.format(bytes: size).filter { $0 != " " }).",
+        code: .wrongUse)
     case .unsafeToDelete(let reason):
       return ErrorText(
         "nothing was deleted: \(reason). While that is so nobody knows what is still needed. Run ckbackup verify.",
