@@ -9,22 +9,23 @@ struct PackBuild {
   let resources: Resources
   /// Bytes of a part, as the pack was sent at first: the ETag depends on them.
   let part: Int
+  /// How many ranges of a buffer's size are brought at once.
+  let batchSize: Int
 
   /// Chunks of a pack by their offsets.
   typealias Found = [Int: Slice]
 
   /// Brings all chunks batch by batch and writes the pack under `key`; the next batch is brought while one is sent.
   ///
-  /// - Parameter bring: gives what can be had of a batch; each chunk is right. A batch is no more than `resources.batchBuffers` ranges.
+  /// - Parameter bring: gives what can be had of a batch; each chunk is right.
   /// - Returns: the chunks that could not be had; where there are any, nothing was written.
   func run(
     _ layout: PackLayout, key: String,
     bring: @escaping @Sendable (_ batch: [FetchRange]) async throws -> Found
   ) async throws -> [WantedChunk] {
     let ranges = FetchRange.ranges(of: layout.chunks, in: key, limit: resources.buffers.bufferSize)
-    let size = resources.batchBuffers
-    let batches = stride(from: 0, to: ranges.count, by: size).map {
-      Array(ranges[$0..<min($0 + size, ranges.count)])
+    let batches = stride(from: 0, to: ranges.count, by: batchSize).map {
+      Array(ranges[$0..<min($0 + batchSize, ranges.count)])
     }
     let writer = PackWriter(
       store: store, pool: resources.processors, buffers: resources.buffers, fileClass: layout.fileClass,
@@ -72,6 +73,14 @@ final class FoundChunks: Sendable {
   var all: PackBuild.Found { state.withLock { $0 } }
 
   func add(_ bytes: Slice, at offset: Int) { state.withLock { $0[offset] = bytes } }
+}
+
+/// Ids of chunks that several threads find.
+final class FoundIDs: Sendable {
+  private let state = Mutex<Set<ChunkID>>([])
+
+  func contains(_ id: ChunkID) -> Bool { state.withLock { $0.contains(id) } }
+  func add(_ id: ChunkID) { state.withLock { _ = $0.insert(id) } }
 }
 
 /// Losses of several batches.

@@ -85,15 +85,16 @@ actor PackCopy {
     }
     let fetcher = ChunkFetcher(store: source.store, resources: resources, progress: progress)
     let losses = LostChunks()
-    let missing = try await PackBuild(store: target.store, resources: resources, part: part)
-      .run(layout, key: key) { batch in
-        let found = FoundChunks()
-        let ranges = batch.map {
-          FetchRange(pack: pack.key, offset: $0.offset, length: $0.length, chunks: $0.chunks)
-        }
-        losses.add(try await fetcher.fetch(ranges) { chunk, _, bytes in found.add(bytes, at: chunk.offset) })
-        return found.all
+    let missing = try await PackBuild(
+      store: target.store, resources: resources, part: part, batchSize: resources.batchBuffers
+    ).run(layout, key: key) { batch in
+      let found = FoundChunks()
+      let ranges = batch.map {
+        FetchRange(pack: pack.key, offset: $0.offset, length: $0.length, chunks: $0.chunks)
       }
+      losses.add(try await fetcher.fetch(ranges) { chunk, _, bytes in found.add(bytes, at: chunk.offset) })
+      return found.all
+    }
     if let first = losses.all.first { return .init(pack: pack.key, kind: first.kind, chunks: missing) }
     outcome.sentBytes += pack.size
     return nil

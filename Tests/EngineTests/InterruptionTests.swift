@@ -8,7 +8,7 @@ import Testing
 @testable import Engine
 
 /// Lets so many calls pass and fails all after them, as a process that dies does: in turn before and after the work of the first.
-private func dying(_ base: MemoryStore, after calls: Int) -> FaultyStore<MemoryStore> {
+func dying(_ base: MemoryStore, after calls: Int) -> FaultyStore<MemoryStore> {
   let count = Mutex(0)
   return FaultyStore(base) { operation, _, _ in
     let number = count.withLock { count in
