@@ -11,8 +11,8 @@ struct PackRepair: Sendable {
     case unharmed
     /// It is whole again; so many bytes of chunks came from elsewhere.
     case repaired(broughtBytes: Int)
-    /// These chunks cannot be had, and nothing was written.
-    case lost([WantedChunk])
+    /// Nothing was written: of the chunks that are `bad` in the pack, those that are `missing` cannot be had.
+    case lost(bad: [WantedChunk], missing: [WantedChunk])
     /// Nobody knows any more what all of its bytes were.
     case unknown
   }
@@ -49,13 +49,15 @@ struct PackRepair: Sendable {
       }
       return gathering.found
     }
-    guard missing.isEmpty else { return .lost(missing) }
+    guard missing.isEmpty else {
+      return .lost(bad: layout.chunks.filter { bad.contains($0.offset) }, missing: missing)
+    }
     // It is said to be whole when its bytes were read back.
     guard try await self.layout(in: repository) != nil else { return .unknown }
     let still = try await damaged(layout)
     return still.isEmpty
       ? .repaired(broughtBytes: brought.load(ordering: .relaxed))
-      : .lost(layout.chunks.filter { still.contains($0.offset) })
+      : .lost(bad: layout.chunks.filter { still.contains($0.offset) }, missing: [])
   }
 
   private var fetcher: ChunkFetcher {

@@ -27,6 +27,8 @@ public struct Repair: Sendable {
     public var unharmed: [String] = []
     /// What is still damaged.
     public var remaining: [Damage] = []
+    /// Files of which bytes are in neither place, as people read them, ordered: with them, more could be repaired.
+    public var wantedFiles: [String] = []
   }
 
   private let repository: Repository
@@ -73,6 +75,7 @@ public struct Repair: Sendable {
       progress: progress)
     let packs = Dictionary(
       manifests.flatMap(\.manifest.packs).map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    var wanted = Set<String>()
     for damage in suspects {
       guard let pack = packs[damage.object] else {
         report.remaining.append(damage)
@@ -86,9 +89,11 @@ public struct Repair: Sendable {
       case .unknown:
         report.remaining.append(damage)
         continue
-      case .lost(let chunks):
+      case .lost(let bad, let missing):
         report.remaining += Damage.of(
-          [.init(pack: pack.key, kind: damage.kind, chunks: chunks)], in: manifests)
+          [.init(pack: pack.key, kind: damage.kind, chunks: bad)], in: manifests)
+        let ids = Set(missing.map(\.id))
+        wanted.formUnion(Damage.users(of: pack.key, in: manifests) { ids.contains($0.id) }.files)
         continue
       case .repaired(let bytes):
         let (labels, files) = Damage.users(of: pack.key, in: manifests)
@@ -97,6 +102,7 @@ public struct Repair: Sendable {
       }
       try await note(pack.key)
     }
+    report.wantedFiles = wanted.sorted()
     return report
   }
 

@@ -298,7 +298,8 @@ extension Damage {
     return [fault + whom] + (files.isEmpty ? [] : ["  files: \(Self.list(files))"])
   }
 
-  private static func list(_ items: [String]) -> String {
+  /// Some names, and how many more there are.
+  static func list(_ items: [String]) -> String {
     items.count <= 8
       ? items.joined(separator: ", ")
       : items.prefix(8).joined(separator: ", ") + " and \(items.count - 8) more"

@@ -1,6 +1,5 @@
 import Engine
-import Glibc
-import ObjectStore
+import Platform
 import Repository
 
 /// `ckbackup repair`
@@ -35,6 +34,7 @@ enum RepairCommand: Command {
     let repaired: [Pack]
     let unharmed: [String]
     let remaining: [DamageDocument]
+    let wantedFiles: [String]
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
@@ -65,6 +65,10 @@ enum RepairCommand: Command {
       environment.console.show(
         report.repaired.isEmpty ? "nothing to repair" : "no damage is left")
     } else {
+      if !report.wantedFiles.isEmpty {
+        environment.console.result(
+          "\(place) does not have all bytes of \(Damage.list(report.wantedFiles))")
+      }
       environment.console.result(Damage.cure)
     }
     try environment.console.json(
@@ -73,7 +77,8 @@ enum RepairCommand: Command {
         repaired: report.repaired.map {
           .init(object: $0.pack, broughtBytes: $0.broughtBytes, snapshots: $0.snapshots, files: $0.files)
         },
-        unharmed: report.unharmed, remaining: report.remaining.map(DamageDocument.init)))
+        unharmed: report.unharmed, remaining: report.remaining.map(DamageDocument.init),
+        wantedFiles: report.wantedFiles))
     if report.remaining.isEmpty { return .done }
     Console.write(
       "error: still damaged or missing: \(Quantity.count(report.remaining.count, "object")) of the repository\n",
@@ -86,7 +91,8 @@ enum RepairCommand: Command {
     guard let directory = second.repositoryDirectory else {
       return .repository(try await second.repository())
     }
-    if access("\(directory)/\(ObjectKey.repository)", F_OK) != 0 { return .directory(directory) }
+    let root = try OpenDirectory(directory)
+    if (try? root.open(RelativePath(ObjectKey.repository))) == nil { return .directory(directory) }
     return .repository(try await second.repository())
   }
 }
