@@ -24,11 +24,17 @@ struct PackLayout: Sendable {
     guard !chunks.isEmpty, offset + end.count == size else { return nil }
   }
 
-  /// The layout that a pack itself tells.
+  /// The layout that a pack itself tells. One that is wrong is read once more: the fault may have been on the way.
   ///
   /// - Throws: `FormatError` where its table is damaged; `StoreError`, `.missing` and `.short` among them.
   static func read(_ pack: Manifest.PackReference, from repository: Repository) async throws -> PackLayout {
-    let (table, end) = try await repository.end(ofPack: pack.key, size: pack.size)
+    let read = { try await repository.end(ofPack: pack.key, size: pack.size) }
+    let (table, end): (PackTable, [UInt8])
+    do {
+      (table, end) = try await read()
+    } catch let error as FormatError where error.isDamage {
+      (table, end) = try await read()
+    }
     guard let layout = PackLayout(table, end: end, size: pack.size) else {
       throw FormatError.invalid(object: pack.key, detail: "its table does not tell all of its bytes")
     }
