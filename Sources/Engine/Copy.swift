@@ -68,27 +68,23 @@ public struct Copy: Sendable {
     }
     progress.begin(.compare)
     var report = Report()
-    let plan = try await CopyPlan.load(source, choose)
+    var state = try await CopyTarget.load(target)
+    let plan = try await CopyPlan.load(source, choose, target: state)
     report.damages += plan.damages
     report.refused += plan.refused
-    var state = try await CopyTarget.load(target)
-    var open: [(snapshot: Snapshot, manifest: Manifest)] = []
-    for (snapshot, manifest) in plan.whole {
-      guard let present = state.whole[snapshot.key] else {
-        open.append((snapshot, manifest))
-        continue
-      }
+    for snapshot in plan.present {
+      guard let present = state.whole[snapshot.key] else { continue }
       report.present.append(present)
       if !present.hasSameLabels(as: snapshot) { report.relabelled.append(present) }
     }
-    let needed = Set(open.flatMap(\.manifest.packs)).filter { !state.has($0) }
+    let needed = Set(plan.whole.flatMap(\.manifest.packs)).filter { !state.has($0) }
     progress.begin(.send, total: needed.reduce(0) { $0 + $1.size })
 
     let packs = PackCopy(
       source: source, target: target, resources: resources, progress: progress, part: part,
       manifests: plan.whole, stored: plan.stored)
     var isDamaged = false
-    for (snapshot, manifest) in open {
+    for (snapshot, manifest) in plan.whole {
       var done: Bool?
       for _ in 0..<Self.attempts where done == nil {
         done = try await attempt(snapshot, manifest, packs, state)

@@ -11,9 +11,12 @@ struct CopyPlan {
   /// The packs of the source by key.
   let stored: [String: ObjectInfo]
 
-  /// Looks at the snapshots that `choose` picks.
+  /// Those that the target has already.
+  private(set) var present: [Snapshot] = []
+
+  /// Looks at the snapshots that `choose` picks, but for those that `target` has: only their markers are read.
   static func load(
-    _ source: Repository, _ choose: ([Snapshot]) throws -> [Snapshot]
+    _ source: Repository, _ choose: ([Snapshot]) throws -> [Snapshot], target: CopyTarget
   ) async throws -> CopyPlan {
     let listing = try await source.snapshots()
     let chosen = try choose(listing.snapshots)
@@ -21,10 +24,12 @@ struct CopyPlan {
     if chosen.count == listing.snapshots.count {
       plan.damages += listing.unreadable.map { Damage($0, snapshots: []) }
     }
+    plan.present = chosen.filter { target.whole[$0.key] != nil }
+    let open = chosen.filter { target.whole[$0.key] == nil }
     let manifests = try await source.listed(ObjectKey.manifests)
     let records = Set(try await source.listed(ObjectKey.records).keys)
     var readable: [(snapshot: Snapshot, manifest: Manifest)] = []
-    for (snapshot, result) in try await source.manifests(of: chosen, listed: manifests) {
+    for (snapshot, result) in try await source.manifests(of: open, listed: manifests) {
       switch result {
       case .success(let manifest): readable.append((snapshot, manifest))
       case .failure(let error):

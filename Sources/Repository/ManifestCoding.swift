@@ -47,7 +47,8 @@ extension Manifest {
           mtime: directory.attributes.modified.nanoseconds)
       })
     let json = try MetadataCoding.encode(document, pretty: false)
-    let object = json.count <= Self.largestExpanded ? try Gzip.compress(json, modified: UInt32(truncatingIfNeeded: stamp?.seconds ?? 0)) : []
+    let modified = UInt32(truncatingIfNeeded: stamp?.seconds ?? 0)
+    let object = json.count <= Self.largestExpanded ? try Gzip.compress(json, modified: modified) : []
     guard !object.isEmpty, object.count <= Self.largestObject else {
       throw .invalid(object: "manifest of \(run)@\(step)", detail: "it has too many files and chunks")
     }

@@ -281,7 +281,7 @@ struct ErrorText: Sendable {
 extension Damage {
   /// What to do about damage.
   static let cure =
-    "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew. Other snapshots and files are not concerned."
+    "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew; or bring packs back with ckbackup repair. Other snapshots and files are not concerned."
 
   /// What is wrong, and whom that hurts.
   var sentences: [String] {

@@ -81,7 +81,7 @@ enum CopyCommand: Command {
         damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }
     Console.write(
-      "error: \(Quantity.count(report.refused.count, "snapshot")) not copied: damaged in \(source.store.name). ckbackup repair may bring back what is lost.\n",
+      "error: \(Quantity.count(report.damages.count, "damaged object")) in \(source.store.name), \(Quantity.count(report.refused.count, "snapshot")) not copied; ckbackup repair may bring back what is lost\n",
       to: 2)
     return .damage
   }
