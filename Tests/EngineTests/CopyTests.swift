@@ -1,6 +1,7 @@
 import ObjectStore
 import Platform
 import Repository
+import Synchronization
 import TestSupport
 import Testing
 
@@ -145,6 +146,33 @@ private func plain(_ base: MemoryStore) -> FaultyStore<MemoryStore> {
       hasRun = await racing.hasRun
     }
     #expect(turn > 10)
+  }
+
+  @Test("copies and a push at once leave one whole target")
+  func beside() async throws {
+    let (world, scratch) = try await two()
+    let target = try await World()
+    async let first = world.copy(to: target)
+    async let second = world.copy(to: target, in: plain(target.memory))
+    async let pushed = target.push("\(scratch.path)/2", step: 2)
+    _ = try await (first, second, pushed)
+    try await expectAll(target, scratch)
+  }
+
+  @Test("a cancelled copy ends and leaves no upload open", arguments: [StoreOperation.uploadPart, .copyPart])
+  func cancelled(_ last: StoreOperation) async throws {
+    let (world, _) = try await two()
+    let target = try await World()
+    let started = Mutex(false)
+    let watched = FaultyStore(target.memory) { operation, _, _ in
+      if operation == last { started.withLock { $0 = true } }
+      return operation == .copyPart && last != .copyPart ? .before(.unsupported(operation: "copyPart")) : nil
+    }
+    let task = Task { try await world.copy(to: target, in: watched) }
+    while !started.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(1)) }
+    task.cancel()
+    _ = try? await task.value
+    #expect(try await target.memory.listUploads("").isEmpty)
   }
 
   @Test("what the target has condemned is copied under other names, and both outlive the deletion")
