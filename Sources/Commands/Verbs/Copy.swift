@@ -15,8 +15,8 @@ enum CopyCommand: Command {
     details: """
       REPO must have been made by init. Without SNAPSHOT all snapshots are copied that it does not have: run every night, this is a
       mirror that only grows. Packs are taken whole and every chunk is checked on the way; on one S3 server with one set of credentials
-      the server copies packs of several parts by itself, as far as its ETags can prove it. A copy that was interrupted goes on when it is run again. Damaged snapshots
-      are named and left out, and the exit code is 3. What is there already keeps its labels.
+      the server copies packs of several parts by itself, as far as its ETags can prove it. A copy that was interrupted goes on when it
+      is run again. Damaged snapshots are named and left out, and the exit code is 3. What is there already keeps its labels.
       """,
     examples: [
       "ckbackup copy --to /mnt/nas/checkpoints", "ckbackup copy llama-sft@best --to s3://archive/llama",
