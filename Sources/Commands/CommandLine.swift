@@ -9,7 +9,8 @@ public enum CommandLine {
   static let commands: [any Command.Type] = [
     InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self,
     RestoreCommand.self,
-    PruneCommand.self, CheckCommand.self, TagCommand.self, RemoveCommand.self,
+    CopyCommand.self, RepairCommand.self, PruneCommand.self, CheckCommand.self, TagCommand.self,
+    RemoveCommand.self,
   ]
 
   static let specs = commands.map { $0.spec }

@@ -7,12 +7,14 @@ import Repository
 /// What a command gets from outside: arguments, environment, configuration.
 struct Environment: Sendable {
   let arguments: Arguments
-  let configuration: Configuration
+  private(set) var configuration: Configuration
   let console: Console
   /// The process's environment variables.
   let variables: [String: String]
   /// How far the command is; shown while it runs.
   let progress = Progress()
+  /// Whether options such as `--endpoint` may be meant for another repository than this one.
+  private var isSecond = false
 
   /// Reads the configuration and lets environment and flags beat it.
   init(_ arguments: Arguments, variables: [String: String]) throws {
@@ -25,6 +27,20 @@ struct Environment: Sendable {
     self.configuration = configuration
     self.variables = variables
     console = Console(isJSON: arguments.has("json"), isQuiet: arguments.has("quiet"))
+  }
+
+  /// The environment of a second repository that the command works with. It is reached as this one is, unless a configuration file of
+  /// its own says how; that file then beats the process's environment.
+  func second(_ repository: String, config: String?) throws -> Environment {
+    var other = self
+    if let config {
+      other.configuration = Configuration()
+      try ConfigurationFile.load(named: config, environment: variables, into: &other.configuration)
+      other.configuration.memory = configuration.memory
+    }
+    other.configuration.repository = repository
+    other.isSecond = true
+    return other
   }
 
   /// The store that the configuration names; with `create` a directory is made where there is none.
@@ -40,7 +56,7 @@ struct Environment: Sendable {
           "\(repository.debugDescription) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path"
         )
       }
-      if arguments.has("endpoint") {
+      if arguments.has("endpoint"), !isSecond, !arguments.namesSecondBucket {
         throw UsageError(
           "--endpoint goes with s3://BUCKET/PREFIX, and the repository is the directory \(path)")
       }
@@ -121,6 +137,21 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
+  /// Throws where the second repository is this one.
+  func refuse(second other: Environment) throws(UsageError) {
+    let isSame =
+      if let mine = repositoryDirectory, let theirs = other.repositoryDirectory {
+        Places.overlap(mine, theirs)
+      } else {
+        configuration.repository == other.configuration.repository
+          && configuration.endpoint == other.configuration.endpoint
+      }
+    guard isSame else { return }
+    throw UsageError(
+      "\(other.configuration.repository ?? "") is the repository itself, or lies in it: name another",
+      command: arguments.command.name)
+  }
+
   private func credentials() -> any CredentialsProvider {
     var providers: [any CredentialsProvider] = []
     if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
@@ -140,6 +171,13 @@ struct Environment: Sendable {
     if let cache = configuration.cache { return cache }
     if let base = variables["XDG_CACHE_HOME"], base.hasPrefix("/") { return "\(base)/ckbackup" }
     return variables["HOME"].map { "\($0)/.cache/ckbackup" }
+  }
+}
+
+extension Arguments {
+  /// Whether a second repository is named that is a bucket.
+  fileprivate var namesSecondBucket: Bool {
+    ["to", "from"].contains { string($0)?.hasPrefix("s3://") == true }
   }
 }
 

@@ -34,6 +34,8 @@ public struct ArchiveRecord: Sendable {
   /// The objects that every record has.
   static let fixedNames = ["record.json", "SHA256SUMS", "MD5SUMS"]
   static let largestRecord = 256 << 20
+  /// The most bytes that an object of a record may have.
+  static let largestObject = 1 << 30
 
   let snapshot: Snapshot
   let manifest: Manifest
@@ -77,8 +79,19 @@ public struct ArchiveRecord: Sendable {
     }
   }
 
+  /// What of a record is missing in a listing; with `deep`, of one that is whole, what is wrong with its bytes.
+  static func faults(
+    of snapshot: Snapshot, _ manifest: Manifest, in repository: Repository, listed: Set<String>, deep: Bool
+  ) async throws -> [Damage] {
+    let missing = fixedNames.map { snapshot.record + $0 }.filter { !listed.contains($0) }.map {
+      Damage(object: $0, kind: .missing, snapshots: [snapshot.label], files: [])
+    }
+    guard deep, missing.isEmpty else { return missing }
+    return try await damages(of: snapshot, manifest, in: repository, listed: listed)
+  }
+
   /// Reads all objects of a record and holds them to the manifest and to the record's own digests.
-  static func damages(
+  private static func damages(
     of snapshot: Snapshot, _ manifest: Manifest, in repository: Repository, listed: Set<String>
   ) async throws -> [Damage] {
     let store = repository.store
@@ -109,7 +122,7 @@ public struct ArchiveRecord: Sendable {
 
   private static func get(_ key: String, limit: Int, from store: any ObjectStore) async throws -> [UInt8]? {
     do {
-      return try await store.get(key, limit: max(0, min(limit, 1 << 30)))
+      return try await store.get(key, limit: max(0, min(limit, largestObject)))
     } catch StoreError.missing {
       return nil
     } catch StoreError.tooLarge {

@@ -41,6 +41,8 @@ public enum EngineError: Error, Sendable {
   case ranksDisagree(path: String, ranks: [Int])
   /// Prunes kept condemning what a push was using.
   case keptCondemned
+  /// A copy's target takes chunks up to `limit` bytes only, and the source has longer ones.
+  case chunksTooLong(Int, limit: Int)
   /// A deletion was refused since what is there is not known for sure.
   case unsafeToDelete(reason: String)
 }

@@ -14,6 +14,7 @@ public final class Progress: Sendable {
     case fetch = "fetching"
     case finish = "finishing"
     case verify = "verifying"
+    case repair = "repairing"
   }
 
   /// One look at the state.

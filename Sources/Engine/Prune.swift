@@ -123,6 +123,8 @@ public struct Prune: Sendable {
     for record in due {
       let needed = record.objects.filter(state.isNeeded)
       let unused = record.objects.filter { !state.isNeeded($0) && sizes[$0] != nil && state.isRemovable($0) }
+      // Another prune may have carried it out meanwhile, and a copy brought packs back under their names since.
+      guard try await repository.store.head(record.key) != nil else { continue }
       try await repository.store.delete(unused)
       // The record goes last: while it stands, a push knows that these packs are not to be relied on.
       try await repository.store.delete([record.key])

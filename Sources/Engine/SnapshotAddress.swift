@@ -63,6 +63,17 @@ public struct SnapshotAddress: Equatable, Sendable {
     return match
   }
 
+  /// The snapshots that several addresses mean, each once, in the order of `snapshots`.
+  ///
+  /// - Throws: as `resolve(in:best:)`.
+  public static func resolve(
+    _ addresses: [SnapshotAddress], in snapshots: [Snapshot], best: Ranking
+  ) throws(EngineError) -> [Snapshot] {
+    var chosen = Set<String>()
+    for address in addresses { chosen.insert(try address.resolve(in: snapshots, best: best).key) }
+    return snapshots.filter { chosen.contains($0.key) }
+  }
+
   /// The order of a run: by step, then by time.
   static func precedes(_ a: Snapshot, _ b: Snapshot) -> Bool {
     (a.step, a.time, a.id) < (b.step, b.time, b.id)

@@ -121,7 +121,7 @@ public struct Verify: Sendable {
   ///
   /// Another ETag than the manifest's is no fault where a deep verify has read the pack under that ETag: a bucket that was copied to
   /// another store shows new ones.
-  private static func fault(
+  static func fault(
     of reference: Manifest.PackReference, stored: ObjectInfo?, ledger: Ledger
   ) -> Damage.Kind? {
     guard let stored else { return .missing }
@@ -222,15 +222,7 @@ public struct Verify: Sendable {
   ) async throws -> [Damage] {
     let listed = Set(try await repository.store.list(ObjectKey.records).objects.map(\.key))
     let results = try await concurrently(manifests, limit: 8) { snapshot, manifest -> [Damage] in
-      var damages: [Damage] = []
-      for name in ArchiveRecord.fixedNames where !listed.contains(snapshot.record + name) {
-        damages.append(
-          Damage(object: snapshot.record + name, kind: .missing, snapshots: [snapshot.label], files: []))
-      }
-      if deep, damages.isEmpty {
-        damages = try await ArchiveRecord.damages(of: snapshot, manifest, in: repository, listed: listed)
-      }
-      return damages
+      try await ArchiveRecord.faults(of: snapshot, manifest, in: repository, listed: listed, deep: deep)
     }
     return results.flatMap { $0 }
   }

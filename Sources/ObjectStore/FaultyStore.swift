@@ -101,6 +101,16 @@ public final class FaultyStore<Base: ObjectStore>: ObjectStore {
     }
   }
 
+  /// Makes a part of another store's object.
+  public func copyPart(
+    _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
+  ) async throws -> PartReceipt? {
+    let behind: any ObjectStore = (other as? FaultyStore<Base>)?.base ?? other
+    return try await run(.copyPart, upload.key) {
+      try await base.copyPart(upload, number: number, of: key, in: behind, range: range)
+    }
+  }
+
   /// Joins the parts.
   @discardableResult
   public func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {

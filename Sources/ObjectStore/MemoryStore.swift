@@ -121,6 +121,22 @@ public final class MemoryStore: ObjectStore {
     return PartReceipt(number: number, etag: hex(md5), size: bytes.count)
   }
 
+  /// Makes a part of an object of another store in memory.
+  public func copyPart(
+    _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
+  ) async throws -> PartReceipt? {
+    guard let other = other as? MemoryStore else { return nil }
+    try begin(.copyPart, upload.key)
+    guard let object = other.object(key) else { throw StoreError.missing(key: key) }
+    guard range.upperBound <= object.bytes.count else {
+      throw StoreError.short(
+        key: key, expected: range.count, received: max(0, object.bytes.count - range.lowerBound))
+    }
+    let bytes = Array(object.bytes[range])
+    return try await uploadPart(
+      upload, number: number, offset: range.lowerBound, Payload(bytes), md5: MD5.hash(bytes))
+  }
+
   /// Joins the parts. They must follow each other without a gap, each at the offset that it was sent with.
   @discardableResult
   public func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {

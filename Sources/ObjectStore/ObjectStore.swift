@@ -43,6 +43,12 @@ public protocol ObjectStore: Sendable {
   func uploadPart(_ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8])
     async throws -> PartReceipt
 
+  /// Makes part `number` of `range` of an object of another store, whose bytes do not pass through this machine. Gives nil, and has
+  /// done nothing, where the two stores cannot do that. A store need not offer it.
+  func copyPart(
+    _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
+  ) async throws -> PartReceipt?
+
   /// Joins the parts to the object, in the order of their numbers, and gives its ETag as the store answered it.
   @discardableResult
   func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String?
@@ -52,6 +58,13 @@ public protocol ObjectStore: Sendable {
 
   /// Uploads under `prefix` that were begun and neither completed nor aborted; empty where the store cannot tell.
   func listUploads(_ prefix: String) async throws -> [PendingUpload]
+}
+
+extension ObjectStore {
+  /// No store copies from others unless it says so.
+  public func copyPart(
+    _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
+  ) async throws -> PartReceipt? { nil }
 }
 
 /// What a listing or a HEAD tells of an object.

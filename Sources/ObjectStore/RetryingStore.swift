@@ -90,6 +90,16 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     }
   }
 
+  /// Makes a part of another store's object.
+  public func copyPart(
+    _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
+  ) async throws -> PartReceipt? {
+    let behind: any ObjectStore = (other as? RetryingStore<Base>)?.base ?? other
+    return try await run(.copyPart) {
+      try await base.copyPart(upload, number: number, of: key, in: behind, range: range)
+    }
+  }
+
   /// Joins the parts. Where the answer was lost, or the upload turns out to be gone, the object itself says whether it was done.
   @discardableResult
   public func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {

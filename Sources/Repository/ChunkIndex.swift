@@ -69,6 +69,13 @@ extension Repository {
   ///
   /// - Throws: `FormatError` where the pack has none or it is damaged, `StoreError`.
   public func table(ofPack key: String, size: Int) async throws -> PackTable {
+    try await end(ofPack: key, size: size).table
+  }
+
+  /// Reads what follows the chunks of a pack: its table, and the bytes of table and trailer as they are stored.
+  ///
+  /// - Throws: as `table(ofPack:size:)`.
+  public func end(ofPack key: String, size: Int) async throws -> (table: PackTable, bytes: [UInt8]) {
     // One request is enough for most packs: 64 KiB hold the table of about a thousand chunks.
     var tail = try await read(key, size: size, last: min(size, 64 << 10))
     guard let length = PackTable.size(trailer: Array(tail.suffix(PackTable.trailerSize)), packSize: size)
@@ -76,12 +83,13 @@ extension Repository {
       throw FormatError.invalid(object: key, detail: "it does not end with a table")
     }
     if length > tail.count { tail = try await read(key, size: size, last: length) }
-    let table = try PackTable.decode(tail: Array(tail.suffix(length)), packSize: size, object: key)
+    let bytes = Array(tail.suffix(length))
+    let table = try PackTable.decode(tail: bytes, packSize: size, object: key)
     guard table.entries.allSatisfy({ $0.length <= info.chunkSize }) else {
       throw FormatError.invalid(
         object: key, detail: "a chunk is longer than the repository's chunk size, \(info.chunkSize) bytes")
     }
-    return table
+    return (table, bytes)
   }
 
   private func read(_ key: String, size: Int, last count: Int) async throws -> [UInt8] {

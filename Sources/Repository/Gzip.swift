@@ -2,8 +2,9 @@ import CZlib
 
 /// Gzip over zlib, for small metadata objects.
 package enum Gzip {
-  /// Compresses with level 6 and without name or time, so that equal input gives equal output.
-  package static func compress(_ input: [UInt8]) throws(FormatError) -> [UInt8] {
+  /// Compresses with level 6 and without a name, so that equal input gives equal output; `modified` is the header's time in seconds
+  /// since 1970, 0 for none (RFC 1952, section 2.3.1).
+  package static func compress(_ input: [UInt8], modified: UInt32 = 0) throws(FormatError) -> [UInt8] {
     var stream = z_stream()
     guard
       deflateInit2_(
@@ -27,10 +28,11 @@ package enum Gzip {
     guard input.count < UInt32.max / 2 else {
       throw .invalid(object: "gzip stream", detail: "it would be too large")
     }
-    let output = [UInt8](unsafeUninitializedCapacity: bound) { result = code($0, &$1) }
+    var output = [UInt8](unsafeUninitializedCapacity: bound) { result = code($0, &$1) }
     guard result == Z_STREAM_END else {
       throw .invalid(object: "gzip stream", detail: "zlib failed with \(result)")
     }
+    for byte in 0..<4 { output[4 + byte] = UInt8(truncatingIfNeeded: modified >> (8 * byte)) }
     return output
   }
 

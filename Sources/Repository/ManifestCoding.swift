@@ -11,8 +11,9 @@ extension Manifest {
   /// No pack is larger: the writer ends one at 10,000 parts of 16 MiB. Sums over all packs of a manifest cannot overflow.
   static let largestPack = 1 << 38
 
-  /// The manifest as its object's bytes: gzip over JSON. Throws `.invalid` where it would be larger than what `decode` takes.
-  public func encode() throws(FormatError) -> [UInt8] {
+  /// The manifest as its object's bytes: gzip over JSON, with the time of `stamp` in gzip's header where one is given. Throws
+  /// `.invalid` where it would be larger than what `decode` takes.
+  public func encode(stamp: Timestamp? = nil) throws(FormatError) -> [UInt8] {
     func octal(_ mode: UInt32) -> String {
       let digits = String(mode, radix: 8)
       return String(repeating: "0", count: max(0, 4 - digits.count)) + digits
@@ -46,7 +47,8 @@ extension Manifest {
           mtime: directory.attributes.modified.nanoseconds)
       })
     let json = try MetadataCoding.encode(document, pretty: false)
-    let object = json.count <= Self.largestExpanded ? try Gzip.compress(json) : []
+    let modified = UInt32(truncatingIfNeeded: stamp?.seconds ?? 0)
+    let object = json.count <= Self.largestExpanded ? try Gzip.compress(json, modified: modified) : []
     guard !object.isEmpty, object.count <= Self.largestObject,
       json.count <= Gzip.largestExpanded(from: object.count)
     else {

@@ -52,8 +52,8 @@ public struct PackTable: Equatable, Sendable {
     self.entries = entries
   }
 
-  /// The bytes that end a pack with these chunks.
-  package func encode() throws(FormatError) -> [UInt8] {
+  /// The bytes that end a pack with these chunks: table and trailer. Throws `.invalid` where zlib fails.
+  public func encode() throws(FormatError) -> [UInt8] {
     let document = Document(
       format: repositoryFormat, class: fileClass,
       chunks: .init(

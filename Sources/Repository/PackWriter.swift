@@ -41,6 +41,8 @@ public final class PackWriter {
   private let buffers: BufferPool
   private let sizes: Sizes
   private let random: @Sendable (Int) -> [UInt8]
+  /// Key and end of the one pack that is written again, or nil where packs are new.
+  private let given: (key: String, end: [UInt8])?
   private var open: OpenPack?
   /// The buffer that the waiting part was gathered in.
   private var assembly: Buffer?
@@ -60,11 +62,28 @@ public final class PackWriter {
     self.fileClass = fileClass
     self.sizes = Sizes(pack: sizes.pack, part: min(sizes.part, buffers.bufferSize))
     self.random = random
+    given = nil
+  }
+
+  /// A writer of one pack whose content is known: its chunks come in their order, and `end` is what follows them, table and trailer. In
+  /// parts of the same size it gets the same ETag as it had.
+  public init(
+    store: any ObjectStore, pool: BlockingPool, buffers: BufferPool, fileClass: FileClass, key: String,
+    end: [UInt8], part: Int
+  ) {
+    self.store = store
+    self.pool = pool
+    self.buffers = buffers
+    self.fileClass = fileClass
+    sizes = Sizes(pack: .max, part: min(part, buffers.bufferSize))
+    random = { [UInt8](repeating: 0, count: $0) }
+    given = (key, end)
   }
 
   /// Adds a chunk to the open pack and gives its place. Nothing is sent before `sendFullParts`.
   public func append(_ id: ChunkID, _ chunk: Slice) -> (pack: String, offset: Int) {
-    var pack = open ?? OpenPack(key: ObjectKey.pack(class: fileClass.rawValue, random: random(16)))
+    var pack =
+      open ?? OpenPack(key: given?.key ?? ObjectKey.pack(class: fileClass.rawValue, random: random(16)))
     let offset = pack.size
     pack.entries.append(.init(id: id, offset: offset, length: chunk.count))
     add(chunk, to: &pack)
@@ -75,7 +94,8 @@ public final class PackWriter {
   /// Sends what fills whole parts, and closes the pack where it has reached its size.
   public func sendFullParts() async throws {
     guard let pack = open else { return }
-    if pack.size >= sizes.pack || pack.size / sizes.part >= Sizes.mostParts - 1 { return try await close() }
+    let isFull = pack.size >= sizes.pack || pack.size / sizes.part >= Sizes.mostParts - 1
+    if isFull, given == nil { return try await close() }
     // A pack that fits a single part is put as a whole, so the first part waits until there is a second.
     if upload != nil || pack.sealed.count > 1 || (pack.sealed.count == 1 && pack.part.count > 0) {
       try await send(pack.sealed)
@@ -139,7 +159,8 @@ public final class PackWriter {
   /// Appends the table, sends the rest and leaves the completion to a task.
   private func close() async throws {
     guard var pack = open else { return }
-    let table = Buffer(copying: try PackTable(fileClass: fileClass, entries: pack.entries).encode())
+    let table = Buffer(
+      copying: try given?.end ?? PackTable(fileClass: fileClass, entries: pack.entries).encode())
     add(table.slice(0..<table.capacity), to: &pack)
     if pack.part.count > 0 { pack.sealed.append(pack.part) }
     open = pack

@@ -218,8 +218,13 @@ public struct Repository: Sendable {
   }
 
   /// Stores a manifest under the name that its content gives it.
-  public func write(_ manifest: Manifest) async throws -> Snapshot.ManifestReference {
-    let bytes = try manifest.encode()
+  ///
+  /// - Parameter stamp: a time for the object's gzip header. A manifest that tells the same as one that a prune may be removing gets
+  ///   another name by it.
+  public func write(
+    _ manifest: Manifest, stamp: Timestamp? = nil
+  ) async throws -> Snapshot.ManifestReference {
+    let bytes = try manifest.encode(stamp: stamp)
     let digest = SHA256.hash(bytes)
     let key = ObjectKey.manifest(run: manifest.run, step: manifest.step, id: manifest.id, digest: digest)
     try await store.put(key, Payload(bytes))

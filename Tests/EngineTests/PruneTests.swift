@@ -220,7 +220,7 @@ import Testing
 }
 
 /// Runs something else before its call number `turn`.
-private actor RacingStore: ObjectStore {
+actor RacingStore: ObjectStore {
   nonisolated let name = "racing:"
   private let base: MemoryStore
   private let turn: Int

@@ -145,6 +145,18 @@ struct RetryingStoreTests {
     #expect(try await store.get("big", limit: 2) == [7, 8])
   }
 
+  @Test func aPartOfAnotherStoreIsCopiedByTheStoresBehind() async throws {
+    let (store, faulty) = try await store { operation, _, call in
+      operation == .copyPart && call == 1 ? .before(Self.busy) : nil
+    }
+    let (other, _) = try await self.store { _, _, _ in nil }
+    let upload = try await store.beginMultipart("copy")
+    let part = try await store.copyPart(upload, number: 1, of: "key", in: other, range: 0..<3)
+    try await store.complete(upload, [try #require(part)])
+    #expect(faulty.calls(.copyPart) == 2)
+    #expect(try await store.get("copy", limit: 3) == [1, 2, 3])
+  }
+
   @Test func anotherObjectDoesNotPassForTheOneThatWasToBeCompleted() async throws {
     let (store, _) = try await store { _, _, _ in nil }
     let upload = try await store.beginMultipart("big")

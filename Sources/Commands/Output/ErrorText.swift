@@ -123,8 +123,12 @@ struct ErrorText: Sendable {
         code: .damage)
     case .keptCondemned:
       return ErrorText(
-        "packs that this push relied on disappeared again and again: a prune is running with too short a grace period. Push again.",
+        "packs that this command relied on disappeared again and again: a prune is running with too short a grace period. Run it again.",
         code: .failed)
+    case .chunksTooLong(let size, let limit):
+      return ErrorText(
+        "the target takes chunks of \(Quantity.format(bytes: limit)) at most, and the source has up to \(Quantity.format(bytes: size)). Copy to a repository that was made with ckbackup init --chunk-size \(Quantity.format(bytes: size).filter { $0 != " " }).",
+        code: .wrongUse)
     case .unsafeToDelete(let reason):
       return ErrorText(
         "nothing was deleted: \(reason). While that is so nobody knows what is still needed. Run ckbackup verify.",
@@ -282,7 +286,7 @@ struct ErrorText: Sendable {
 extension Damage {
   /// What to do about damage.
   static let cure =
-    "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew. Other snapshots and files are not concerned."
+    "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew; or bring packs back with ckbackup repair. Other snapshots and files are not concerned."
 
   /// What is wrong, and whom that hurts.
   var sentences: [String] {
@@ -299,7 +303,8 @@ extension Damage {
     return [fault + whom] + (files.isEmpty ? [] : ["  files: \(Self.list(files))"])
   }
 
-  private static func list(_ items: [String]) -> String {
+  /// Some names, and how many more there are.
+  static func list(_ items: [String]) -> String {
     items.count <= 8
       ? items.joined(separator: ", ")
       : items.prefix(8).joined(separator: ", ") + " and \(items.count - 8) more"

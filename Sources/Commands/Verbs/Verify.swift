@@ -24,12 +24,6 @@ enum VerifyCommand: Command {
     ])
 
   private struct Document: Encodable {
-    struct Fault: Encodable {
-      let object: String
-      let problem: String
-      let snapshots: [String]
-      let files: [String]
-    }
     let snapshots: Int
     let packs: Int
     let bytes: Int
@@ -37,7 +31,7 @@ enum VerifyCommand: Command {
     let readBytes: Int
     let coveredSince: String?
     let unusedBytes: Int
-    let damages: [Fault]
+    let damages: [DamageDocument]
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
@@ -48,9 +42,7 @@ enum VerifyCommand: Command {
     let verify = Verify(
       repository, resources: try environment.resources(for: repository), progress: environment.progress)
     let report = try await verify.run(depth) { snapshots in
-      if addresses.isEmpty { return snapshots }
-      let chosen = try Set(addresses.map { try $0.resolve(in: snapshots, best: best).key })
-      return snapshots.filter { chosen.contains($0.key) }
+      addresses.isEmpty ? snapshots : try SnapshotAddress.resolve(addresses, in: snapshots, best: best)
     }
 
     for damage in report.damages { for sentence in damage.sentences { environment.console.result(sentence) } }
@@ -66,10 +58,7 @@ enum VerifyCommand: Command {
         snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
         readBytes: report.readBytes, coveredSince: report.coveredSince?.rfc3339,
         unusedBytes: report.unusedBytes,
-        damages: report.damages.map {
-          .init(
-            object: $0.object, problem: $0.sentences.first ?? "", snapshots: $0.snapshots, files: $0.files)
-        }))
+        damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }
     Console.write(
       "error: damaged or missing: \(Quantity.count(report.damages.count, "object")) of the repository\n",

@@ -32,6 +32,35 @@ extension S3Store {
     return PartReceipt(number: number, etag: etag, size: payload.count)
   }
 
+  /// Makes a part of an object on the same server, as far as the same credentials see both
+  /// (docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html). As with a completion, the body of the answer decides.
+  public func copyPart(
+    _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
+  ) async throws -> PartReceipt? {
+    try requireKey(upload.key, for: .copyPart)
+    guard let other = other as? S3Store, !range.isEmpty, try await session.sharesServer(with: other.session)
+    else { return nil }
+    let settings = other.session.settings
+    let source = percentEncoded("/\(settings.bucket)/\(settings.full(key))", keeping: "/")
+    var request = S3Request(.copyPart, "PUT", key: upload.key)
+    request.query = [(name: "partNumber", value: "\(number)"), (name: "uploadId", value: upload.id)]
+    request.headers = [
+      (name: "x-amz-copy-source", value: source),
+      (name: "x-amz-copy-source-range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)"),
+    ]
+    let response = try await session.send(request)
+    guard let root = XMLNode.parse(response.body), root.name.hasPrefix("CopyPart"),
+      let etag = root["ETag"].flatMap(plainETag)
+    else {
+      let problem = S3Problem(response)
+      // A server that does not know the header takes the request for a part without bytes.
+      throw problem.code.isEmpty
+        ? StoreError.unsupported(operation: StoreOperation.copyPart.rawValue)
+        : session.error(problem, request)
+    }
+    return PartReceipt(number: number, etag: etag, size: range.count)
+  }
+
   /// Joins the parts. Only the body of the answer says whether that was done: a 200 may carry an error, sent after the server had
   /// begun to answer (docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html).
   @discardableResult

@@ -78,6 +78,12 @@ final class S3Session: Sendable {
     return try await sendOnce(request)
   }
 
+  /// Whether another session speaks to the same server with the same credentials.
+  func sharesServer(with other: S3Session) async throws -> Bool {
+    guard settings.endpoint.url == other.settings.endpoint.url else { return false }
+    return try await provider.credentials().accessKey == other.provider.credentials().accessKey
+  }
+
   /// The error of an answer.
   func error(_ problem: S3Problem, _ request: S3Request) -> StoreError {
     let ahead = problem.date.map { Int(clock().seconds(since: $0).rounded()) } ?? 0
