@@ -26,7 +26,7 @@ struct S3Problem {
       isRegionName($0) ? $0 : nil
     }
     date = response.headers["date"].flatMap { Timestamp(parsing: $0) }
-    retryAfter = response.headers["retry-after"].flatMap { Double($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    retryAfter = response.headers["retry-after"].flatMap { [date] in seconds(retryAfter: $0, now: date) }
     let location = response.headers["location"].map { " that points to \($0)" } ?? ""
     foreign =
       error?["Code"] != nil ? nil : "HTTP \(response.status)\(location) with \(kind(of: response.body, root))"
@@ -40,6 +40,19 @@ struct S3Problem {
 
   /// The code and the words, or the status where there are none.
   var detail: String { code.isEmpty ? "HTTP \(status)" : message.isEmpty ? code : "\(code): \(message)" }
+
+  /// Whether the server says that it is asked too much of: then fewer requests at once help.
+  var meansTooMuch: Bool { status == 429 || status == 503 || Self.busyCodes.contains(code) }
+
+  /// Whether other credentials of the same source may do: these have expired or were exchanged.
+  var meansOldCredentials: Bool {
+    ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"].contains(code)
+  }
+
+  private static let busyCodes: Set<String> = [
+    "SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "TooManyRequests",
+    "RequestLimitExceeded", "RequestThrottled", "ServerBusy", "Busy",
+  ]
 
   /// The error that the answer stands for. `key` is what the request was about, `bucket` and `endpoint` where it went, `ahead` by how
   /// many seconds this machine's clock is ahead of the server's.
@@ -59,10 +72,9 @@ struct S3Problem {
     case "RequestTimeTooSkewed", "RequestExpired": return .clockSkew(seconds: ahead)
     case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
       if let region { return .wrongRegion(expected: region) }
-    case "SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "RequestTimeout",
-      "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "RequestThrottled",
-      "ServerBusy", "Busy", "OperationAborted", "TemporaryRedirect", "IncompleteBody",
-      "XMinioServerNotInitialized", "XMinioReadQuorum", "XMinioWriteQuorum":
+    case _ where Self.busyCodes.contains(code),
+      "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "TemporaryRedirect",
+      "IncompleteBody", "XMinioServerNotInitialized", "XMinioReadQuorum", "XMinioWriteQuorum":
       return .transient(operation: name, detail: detail, retryAfter: retryAfter)
     case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
       return .corruptedInTransit(key: key)
@@ -86,6 +98,13 @@ struct S3Problem {
   }
 }
 
+/// The seconds that a `Retry-After` field asks for: a number, or a time, which is held against the answer's own `Date`
+/// (RFC 9110, section 10.2.3). Nil for anything else.
+private func seconds(retryAfter text: String, now: Timestamp?) -> Double? {
+  let seconds = Double(text) ?? now.flatMap { now in Timestamp(parsing: text).map { $0.seconds(since: now) } }
+  return seconds.flatMap { $0 >= 0 ? $0 : nil }
+}
+
 /// A body in words.
 private func kind(of body: [UInt8], _ root: XMLNode?) -> String {
   if body.isEmpty { return "an empty body" }
@@ -99,9 +118,9 @@ extension HTTPError {
   /// The error of the store that a request's failure stands for.
   func storeError(_ operation: StoreOperation, key: String, endpoint: String) -> any Error {
     switch self {
-    case .resolve(let reason), .connect(let reason), .tls(let reason):
+    case .resolve(let reason), .connect(let reason), .tls(let reason), .stalled(let reason):
       return StoreError.unreachable(endpoint: endpoint, reason: reason)
-    case .stalled(let reason), .interrupted(let reason), .other(_, let reason):
+    case .interrupted(let reason), .other(_, let reason):
       return StoreError.transient(operation: operation.rawValue, detail: reason, retryAfter: nil)
     case .bodyTooLarge(let limit):
       return StoreError.notS3(endpoint: endpoint, detail: "an answer of more than \(limit) bytes")
