@@ -12,8 +12,8 @@ public struct RetryPolicy: Sendable {
   public var total = 120.0
   /// Tries in all while no request at all was ever answered: then the address is likelier wrong than the server busy.
   public var unreachableAttempts = 3
-  /// Seconds from the first try after which no other begins while nothing was ever answered.
-  public var unreachableTotal = 5.0
+  /// Seconds from the first try after which no other begins while nothing was ever answered: one silence of a minute is survived.
+  public var unreachableTotal = 65.0
 
   /// The defaults.
   public init() {}

@@ -12,6 +12,7 @@ struct S3Problem {
   /// The server's clock.
   let date: Timestamp?
   let retryAfter: Double?
+  private let isEmpty: Bool
   /// What the answer is, where it is not S3's: `an HTML page`, `an empty body`.
   let foreign: String?
 
@@ -20,6 +21,7 @@ struct S3Problem {
     let root = XMLNode.parse(response.body)
     let error = root?.name == "Error" ? root : nil
     status = response.status
+    isEmpty = response.body.isEmpty
     code = error?["Code"] ?? ""
     message = error?["Message"] ?? ""
     region = (response.headers["x-amz-bucket-region"] ?? error?["Region"]).flatMap {
@@ -34,7 +36,7 @@ struct S3Problem {
 
   /// One key's error in the answer to a deletion of many.
   init(code: String, message: String) {
-    (status, self.code, self.message) = (200, code, message)
+    (status, self.code, self.message, isEmpty) = (200, code, message, true)
     (region, date, retryAfter, foreign) = (nil, nil, nil, nil)
   }
 
@@ -88,6 +90,10 @@ struct S3Problem {
     case 301, 307, 308:
       // The answer to a HEAD has no code.
       if let region { return .wrongRegion(expected: region) }
+      // It says TemporaryRedirect, where it had a body: the bucket is on its way to where it shall be.
+      if status == 307, isEmpty {
+        return .transient(operation: name, detail: detail, retryAfter: retryAfter)
+      }
     case 507: return .full(detail: detail)
     case 501: return .unsupported(operation: name)
     case 408, 429, 500...: return .transient(operation: name, detail: detail, retryAfter: retryAfter)

@@ -40,7 +40,7 @@ final class S3Session: Sendable {
   private let transport: any HTTPTransport
   private let clock: @Sendable () -> Timestamp
   private let hashing: BlockingPool
-  private let limit: RequestLimit
+  let limit: RequestLimit
   private struct Corrections {
     var region: String
     /// Nanoseconds that the server's clock is ahead of ours.
