@@ -6,10 +6,12 @@ PYTHON := .venv/bin/python
 
 .DEFAULT_GOAL := help
 SEEDS ?= 500
-.PHONY: help quickstart build install test unit simulate integration lint bench clean
+SIZE ?= 1024
+RATE ?= 5
+.PHONY: help quickstart build install test unit simulate integration faulty-network lint bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: build ## from a fresh clone to a checkpoint pushed, verified and restored
 	@scripts/quickstart.sh $(BINARY)
@@ -36,6 +38,11 @@ simulate: ## SEEDS episodes of actors, faults and deaths on a simulated store (d
 integration: build ## the release program against real servers; ARGS go to pytest
 	@scripts/setup.sh test
 	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
+
+faulty-network: build ## SIZE MiB through a network with a fault in RATE percent of all requests (docs/reliability.md)
+	@scripts/setup.sh test
+	cd Integration && FAULTY_SIZE=$(SIZE) FAULTY_RATE=$(RATE) ../$(PYTHON) -m pytest -q -s --durations=0 \
+	  test_faulty_network.py -k "dies or never or at_once_lose" $(ARGS)
 
 lint: ## formats, and that every script at least compiles
 	@scripts/setup.sh test

@@ -112,7 +112,7 @@ def test_an_expired_session_is_told_from_any_other_refusal(network, small):
     with_session_token(net, "old")
     net.ck("init")
     net.proxy.expired_tokens.add("old")
-    failed = net.ck("push", small, "--run", "demo", expect=5)
+    failed = net.ck("push", small, "--run", "demo", "--quiet", expect=5)
     assert "credentials (ExpiredToken)" in failed.err and "session token" in failed.err
     assert len(failed.err.strip().splitlines()) == 1
 
@@ -138,7 +138,7 @@ def test_a_session_that_was_renewed_meanwhile_goes_on(network, small, tmp_path):
 def fails_within(seconds, ck, *arguments):
     """Runs a command that must fail in time with one sentence, and gives that."""
     start = time.monotonic()
-    failed = ck(*arguments, expect=1, timeout=seconds + 60)
+    failed = ck(*arguments, "--quiet", expect=1, timeout=seconds + 60)
     took = time.monotonic() - start
     print(f"\n{took:.1f} s: {failed.err.strip()}")
     assert took < seconds
@@ -156,9 +156,15 @@ def test_an_endpoint_that_refuses_connections_fails_at_once(tmp_path, small):
     assert f"http://127.0.0.1:{port} cannot be reached" in words and "tried 3 times" in words
 
 
+def test_an_endpoint_that_swallows_packets_fails_after_half_a_minute(tmp_path, small):
+    with faulty_proxy.unconnectable_port() as port:
+        words = fails_within(40, elsewhere(tmp_path, port), "push", small, "--run", "demo")
+    assert "tried 3 times" in words
+
+
 @slow
 def test_an_endpoint_that_never_answers_fails_after_two_minutes(tmp_path, small):
-    with faulty_proxy.black_hole() as port:
+    with faulty_proxy.silent_port() as port:
         words = fails_within(140, elsewhere(tmp_path, port), "push", small, "--run", "demo")
     assert "tried 2 times" in words
 

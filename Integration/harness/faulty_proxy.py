@@ -121,7 +121,6 @@ class FaultyProxy:
         self.expired_tokens = set()
         self.on_request = lambda request: None
         self.silent = False
-        self.running, self.most_running = 0, 0
         self.faulty = set()
         self.redirected = set()
         self.corrupted = set()
@@ -194,15 +193,10 @@ class FaultyProxy:
         if self.silent:
             await until_gone(reader)
         self.requests += 1
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            self.on_request(request)
-            kind, chance = self._fault(request)
-            exchange = Exchange(self, request, reader, writer, upstream, chance)
-            await getattr(exchange, kind or "forward")()
-        finally:
-            self.running -= 1
+        self.on_request(request)
+        kind, chance = self._fault(request)
+        exchange = Exchange(self, request, reader, writer, upstream, chance)
+        await getattr(exchange, kind or "forward")()
         return True
 
     def _fault(self, request):
@@ -217,6 +211,9 @@ class FaultyProxy:
             return None, chance
         kinds = [kind for kind in self.kinds if KINDS[kind](request)
                  and (self.most is None or self.faults[kind] < self.most)]
+        # Those that came least often so far: a short run sees most kinds too.
+        least = min((self.faults[kind] for kind in kinds), default=0)
+        kinds = [kind for kind in kinds if self.faults[kind] == least]
         kind = chance.choice(kinds) if kinds else None
         # A chunk is fetched twice and no more, and one that is wrong twice is taken for damage.
         if kind == "corrupted_download":
@@ -490,9 +487,23 @@ async def until_gone(reader):
 
 
 @contextlib.contextmanager
-def black_hole():
+def silent_port():
     """A port that accepts connections and never says a word."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
+        yield listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def unconnectable_port():
+    """A port that drops whatever wants to connect: the queue of those who wait to be accepted is full."""
+    with contextlib.ExitStack() as held:
+        listener = held.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]
