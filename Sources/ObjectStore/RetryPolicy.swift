@@ -1,7 +1,7 @@
 /// How often and how long a request is tried before its error counts.
 public struct RetryPolicy: Sendable {
-  /// Tries in all, the first one included.
-  public var attempts = 12
+  /// Tries in all, the first one included. So many that it is `total` that ends them, save where luck makes all pauses short.
+  public var attempts = 20
   /// Seconds that the first pause is at most; each further one may be twice as long.
   public var base = 0.2
   /// Seconds that any pause is at most.

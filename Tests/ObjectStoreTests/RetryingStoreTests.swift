@@ -107,7 +107,11 @@ struct RetryingStoreTests {
 
   @Test func anAddressThatNeverAnsweredIsGivenUpSooner() async throws {
     let error = StoreError.unreachable(endpoint: "e", reason: "r")
-    let (store, faulty) = try await store { operation, _, _ in operation == .get ? .before(error) : nil }
+    var policy = RetryPolicy()
+    policy.total = 1000
+    let (store, faulty) = try await store(policy) { operation, _, _ in
+      operation == .get ? .before(error) : nil
+    }
     let (few, many) = (RetryPolicy().unreachableAttempts, RetryPolicy().attempts)
     await #expect(throws: StoreError.self) { try await store.get("key", limit: 3) }
     #expect(faulty.calls(.get) == few)
