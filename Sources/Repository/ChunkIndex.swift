@@ -65,10 +65,18 @@ public struct ChunkIndex: Sendable {
 }
 
 extension Repository {
-  /// Reads the table at the end of a pack.
+  /// Reads the table at the end of a pack; twice where it looks damaged, since the fault may have been on the way.
   ///
   /// - Throws: `FormatError` where the pack has none or it is damaged, `StoreError`.
   public func table(ofPack key: String, size: Int) async throws -> PackTable {
+    do {
+      return try await readTable(ofPack: key, size: size)
+    } catch is FormatError {
+      return try await readTable(ofPack: key, size: size)
+    }
+  }
+
+  private func readTable(ofPack key: String, size: Int) async throws -> PackTable {
     // One request is enough for most packs: 64 KiB hold the table of about a thousand chunks.
     var tail = try await read(key, size: size, last: min(size, 64 << 10))
     guard let length = PackTable.size(trailer: Array(tail.suffix(PackTable.trailerSize)), packSize: size)
