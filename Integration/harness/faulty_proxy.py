@@ -120,7 +120,7 @@ class FaultyProxy:
         # Session tokens that have expired; `on_request` hears of each request before it is forwarded.
         self.expired_tokens = set()
         self.on_request = lambda request: None
-        self.silent = False
+        self.silent = self.dead = False
         self.faulty = set()
         self.redirected = set()
         self.corrupted = set()
@@ -168,6 +168,7 @@ class FaultyProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _die(self):
+        self.dead = True
         self.server.close()
         for writer in self.connections:
             writer.transport.abort()
@@ -190,6 +191,8 @@ class FaultyProxy:
         if request is None:
             return False
         request.length = int(request["content-length"] or 0)
+        if self.dead:
+            raise Gone  # a connection that was accepted while the others were broken
         if self.silent:
             await until_gone(reader)
         self.requests += 1
