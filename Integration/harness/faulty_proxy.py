@@ -7,69 +7,16 @@ only TLS helps.
 
 import asyncio
 import contextlib
-import dataclasses
 import email.utils
 import random
 import socket
+import struct
 import threading
 from collections import Counter
 
-BLOCK = 256 << 10
-HEAD_LIMIT = 64 << 10
+from harness.wire import HEAD_LIMIT, Gone, Message, copy, copy_chunks, drop, drop_body, read_head, until_gone
+
 REGIONS = ("us-east-1", "eu-north-9")
-
-
-@dataclasses.dataclass
-class Message:
-    """The head of a request or an answer."""
-
-    first: str
-    fields: list
-    length: int = 0
-    chunked: bool = False
-
-    def __getitem__(self, name):
-        return next((value for key, value in self.fields if key.lower() == name), None)
-
-    def with_length(self, length):
-        fields = [(key, str(length) if key.lower() == "content-length" else value) for key, value in self.fields]
-        return dataclasses.replace(self, fields=fields, length=length)
-
-    def encode(self):
-        return "\r\n".join([self.first, *(f"{key}: {value}" for key, value in self.fields), "", ""]).encode("latin-1")
-
-    @property
-    def method(self):
-        return self.first.split(" ")[0]
-
-    @property
-    def target(self):
-        return self.first.split(" ")[1]
-
-    @property
-    def query(self):
-        return self.target.partition("?")[2]
-
-    @property
-    def status(self):
-        return int(self.first.split(" ")[1])
-
-    @property
-    def what(self):
-        """The same for a request and its repetition."""
-        return f"{self.method} {self.target} {self['range'] or ''}"
-
-    @property
-    def is_checked_upload(self):
-        return self["content-md5"] is not None and self.length > 1
-
-    @property
-    def is_completion(self):
-        return self.method == "POST" and "uploadId=" in self.query
-
-    @property
-    def is_object_read(self):
-        return self.method == "GET" and not self.query
 
 
 def anything(_):
@@ -97,10 +44,6 @@ KINDS = {
     "moved_region": anything,
     "temporary_redirect": anything,
 }
-
-
-class Gone(Exception):
-    """One of the two ends closed its connection, or the fault is to close it."""
 
 
 class FaultyProxy:
@@ -180,7 +123,7 @@ class FaultyProxy:
             while await self._turn(reader, writer, upstream):
                 pass
         except (Gone, OSError, asyncio.IncompleteReadError):
-            writer.transport.abort()
+            reset(writer)
         finally:
             upstream.close()
             self.connections.discard(writer)
@@ -270,7 +213,7 @@ class Exchange:
 
     async def reset_download(self):
         await self.cut_answer()
-        raise Gone  # by a reset, since the connection is aborted
+        raise Gone
 
     async def truncated_download(self):
         await self.cut_answer()
@@ -423,70 +366,11 @@ def error_document(code):
     return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>made up</Message></Error>'.encode()
 
 
-async def read_head(reader):
-    """The next head, or None where the connection ended before it."""
-    try:
-        text = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise
-        return None
-    first, *lines = text.decode("latin-1").split("\r\n")[:-2]
-    return Message(first, [tuple(line.split(": ", 1)) if ": " in line else (line.rstrip(":"), "") for line in lines])
-
-
-async def copy(reader, writer, count, flip=None):
-    """Copies so many bytes; a bit of byte `flip` is turned."""
-    position = 0
-    while position < count:
-        block = await reader.read(min(BLOCK, count - position))
-        if not block:
-            raise Gone
-        if flip is not None and position <= flip < position + len(block):
-            block = bytearray(block)
-            block[flip - position] ^= 0x10
-        writer.write(block)
-        await writer.drain()
-        position += len(block)
-
-
-async def copy_chunks(reader, writer):
-    """Copies a chunked body as it is; without a writer it is dropped."""
-    while True:
-        line = await reader.readuntil(b"\r\n")
-        size = int(line.split(b";")[0], 16)
-        data = await reader.readexactly(size + 2) if size else b""
-        if writer:
-            writer.write(line + data)
-            await writer.drain()
-        if size == 0:
-            while True:
-                line = await reader.readuntil(b"\r\n")
-                if writer:
-                    writer.write(line)
-                if line == b"\r\n":
-                    return
-
-
-async def drop(reader, count):
-    while count > 0:
-        block = await reader.read(min(BLOCK, count))
-        if not block:
-            raise Gone
-        count -= len(block)
-
-
-async def drop_body(reader, answer):
-    if answer.chunked:
-        await copy_chunks(reader, None)
-    else:
-        await drop(reader, answer.length)
-
-
-async def until_gone(reader):
-    while await reader.read(BLOCK):
-        pass
-    raise Gone
+def reset(writer):
+    """Ends a connection, unless it was closed before, by RST instead of FIN."""
+    with contextlib.suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 @contextlib.contextmanager
