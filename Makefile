@@ -9,10 +9,12 @@ SEEDS ?= 500
 ROUNDS ?= 100
 INPUTS ?= 1000000
 SEED ?=
-.PHONY: help quickstart build install test unit simulate fuzz sanitize integration crash nth-fault lint bench clean
+SIZE ?= 1024
+RATE ?= 5
+.PHONY: help quickstart build install test unit simulate fuzz sanitize integration crash nth-fault faulty-network lint bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 quickstart: build ## from a fresh clone to a checkpoint pushed, verified and restored
 	@scripts/quickstart.sh $(BINARY)
@@ -64,6 +66,11 @@ crash: build ## ROUNDS kills at random instants, on directories and SeaweedFS; A
 nth-fault: build ## every n-th system call fails or is the last; ARGS go to Integration/nth_fault.py
 	@scripts/setup.sh test
 	$(PYTHON) Integration/nth_fault.py $(ARGS)
+
+faulty-network: build ## SIZE MiB through a network with a fault in RATE percent of all requests (docs/reliability.md)
+	@scripts/setup.sh test
+	cd Integration && FAULTY_SIZE=$(SIZE) FAULTY_RATE=$(RATE) ../$(PYTHON) -m pytest -q -s --durations=0 \
+	  test_faulty_network.py -k "dies or never or at_once_lose" $(ARGS)
 
 lint: ## formats, and that every script at least compiles
 	@scripts/setup.sh test

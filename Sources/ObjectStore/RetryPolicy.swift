@@ -1,7 +1,7 @@
 /// How often and how long a request is tried before its error counts.
 public struct RetryPolicy: Sendable {
-  /// Tries in all, the first one included.
-  public var attempts = 6
+  /// Tries in all, the first one included. So many that it is `total` that ends them, save where luck makes all pauses short.
+  public var attempts = 20
   /// Seconds that the first pause is at most; each further one may be twice as long.
   public var base = 0.2
   /// Seconds that any pause is at most.
@@ -9,11 +9,11 @@ public struct RetryPolicy: Sendable {
   /// Seconds that the server may make us wait with `Retry-After`.
   public var retryAfterCap = 60.0
   /// Seconds from the first try after which no other begins.
-  public var total = 300.0
+  public var total = 120.0
   /// Tries in all while no request at all was ever answered: then the address is likelier wrong than the server busy.
   public var unreachableAttempts = 3
-  /// Seconds from the first try after which no other begins while nothing was ever answered.
-  public var unreachableTotal = 5.0
+  /// Seconds from the first try after which no other begins while nothing was ever answered: one silence of a minute is survived.
+  public var unreachableTotal = 65.0
 
   /// The defaults.
   public init() {}

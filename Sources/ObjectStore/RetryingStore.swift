@@ -3,7 +3,7 @@ import Glibc
 import Platform
 import Synchronization
 
-/// A store in front of another that tries again where an error is worth it.
+/// A store in front of another that tries again where an error is worth it, and throws `StoreError.gaveUp` where that did not help.
 public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   private let base: Base
   private let policy: RetryPolicy
@@ -11,7 +11,7 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   private let random: @Sendable () -> Double
   private let clock: @Sendable () -> Double
   private let onRetry: @Sendable (StoreOperation, StoreError, Double) -> Void
-  /// Whether the store ever answered anything.
+  /// Whether the store answered anything since it was last given up.
   private let answered = Atomic<Bool>(false)
 
   /// `base` under a policy.
@@ -111,8 +111,9 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
         var isGone = false
         if case .noUpload = error { isGone = true }
         guard isGone || error.isTransient else { throw error }
-        // The look itself may fail in passing; then the completion is simply tried again.
-        if let info = try? await base.head(upload.key), expected.matches(info) { return info.etag }
+        // Where the upload is gone, the look alone knows whether the work was done, and is tried again by itself; else the completion is.
+        let info = isGone ? try? await head(upload.key) : try? await base.head(upload.key)
+        if let info, expected.matches(info) { return info.etag }
         try Task.checkCancellation()
         throw error
       }
@@ -156,12 +157,20 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
         let pause = policy.pause(
           after: error, attempt: attempt, elapsed: clock() - start,
           answered: answered.load(ordering: .relaxed), random: random())
-        guard let pause else { throw error }
+        guard let pause else { throw givenUp(error, tries: attempt, seconds: clock() - start) }
         onRetry(operation, error, pause)
         try await sleep(pause)
         attempt += 1
       }
     }
+  }
+
+  private func givenUp(_ error: StoreError, tries: Int, seconds: Double) -> StoreError {
+    // What is still to be done, such as freeing parts, must not wait for a dead server as long once more.
+    if case .unreachable = error { answered.store(false, ordering: .relaxed) }
+    // An object that is too short is damage, and looks like it however often it was read.
+    if case .short = error { return error }
+    return error.isTransient ? .gaveUp(error, tries: tries, seconds: seconds) : error
   }
 }
 

@@ -8,7 +8,7 @@ public enum StoreError: Error, Equatable, Sendable {
   case tooLarge(key: String, limit: Int)
   /// The object or the answer ended before the bytes that were asked for.
   case short(key: String, expected: Int, received: Int)
-  /// The server cannot be reached: name, connection or TLS. `reason` is the transport's own words.
+  /// The server cannot be reached: name, connection or TLS; or it stays silent. `reason` is the transport's own words.
   case unreachable(endpoint: String, reason: String)
   /// The server refused the credentials: `code` is its error code, for example `SignatureDoesNotMatch`.
   case credentials(code: String, message: String)
@@ -38,6 +38,8 @@ public enum StoreError: Error, Equatable, Sendable {
   case system(SystemError)
   /// The operation cannot be asked of this store.
   case unsupported(operation: String)
+  /// A passing fault that did not pass: the last one, after so many tries, the first of which began so many seconds before.
+  indirect case gaveUp(StoreError, tries: Int, seconds: Double)
 
   /// Whether the same request may well succeed if it is simply sent again.
   public var isTransient: Bool {

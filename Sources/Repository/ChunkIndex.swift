@@ -72,10 +72,19 @@ extension Repository {
     try await end(ofPack: key, size: size).table
   }
 
-  /// Reads what follows the chunks of a pack: its table, and the bytes of table and trailer as they are stored.
+  /// Reads what follows the chunks of a pack: its table, and the bytes of table and trailer as they are stored. What does not decode is
+  /// read once more, since a byte may have flipped on the way.
   ///
   /// - Throws: as `table(ofPack:size:)`.
   public func end(ofPack key: String, size: Int) async throws -> (table: PackTable, bytes: [UInt8]) {
+    do {
+      return try await readEnd(ofPack: key, size: size)
+    } catch is FormatError {
+      return try await readEnd(ofPack: key, size: size)
+    }
+  }
+
+  private func readEnd(ofPack key: String, size: Int) async throws -> (table: PackTable, bytes: [UInt8]) {
     // One request is enough for most packs: 64 KiB hold the table of about a thousand chunks.
     var tail = try await read(key, size: size, last: min(size, 64 << 10))
     guard let length = PackTable.size(trailer: Array(tail.suffix(PackTable.trailerSize)), packSize: size)

@@ -19,6 +19,16 @@ func aStoresErrorHasItsExitCode(_ error: StoreError, _ code: ExitCode) {
   #expect(text.sentences.count >= 1 && text.sentences.allSatisfy { !$0.isEmpty })
 }
 
+@Test func aStoreThatWasGivenUpSaysHowOftenAndHowLongItWasTried() {
+  let silent = StoreError.unreachable(endpoint: "http://nas:9000", reason: "refused.")
+  let text = ErrorText(StoreError.gaveUp(silent, tries: 3, seconds: 70))
+  #expect(text.code == .failed)
+  #expect(
+    text.sentences == [
+      "http://nas:9000 cannot be reached: refused, tried 3 times in 1m 10s. Check the endpoint and the network."
+    ])
+}
+
 @Test func enginesErrorsHaveTheirExitCodes() {
   #expect(ErrorText(EngineError.incomplete(path: "p", defects: ["x is torn."])).code == .damage)
   #expect(ErrorText(EngineError.notFound(address: "a@1", hint: "h")).code == .nothingMatched)

@@ -99,6 +99,21 @@ struct CredentialsTests {
     }
   }
 
+  @Test func aProfileThatWasRenewedIsReadAtOnceWhenTheOldOneIsRefused() async throws {
+    let reads = Counter()
+    let provider = ProfileCredentials(
+      environment: ["HOME": "/home/u"],
+      read: { _ in
+        Array("[default]\naws_access_key_id=A\naws_secret_access_key=\(max(2, reads.next()))\n".utf8)
+      }, clock: { 0 })
+    let chain = CredentialsChain([EnvironmentCredentials(environment: [:]), provider])
+    let old = try await chain.credentials()
+    #expect(try await chain.renewed(insteadOf: old) == nil)
+    #expect(try await chain.renewed(insteadOf: old)?.secretKey == "3")
+    #expect(try await chain.credentials().secretKey == "3")
+    #expect(try await StaticCredentials(old).renewed(insteadOf: old) == nil)
+  }
+
   @Test func credentialsFilesAreReadFromTheDisk() async throws {
     let place = try Scratch()
     let store = try DirectoryStore(root: place.path)

@@ -45,10 +45,23 @@ struct RetryingStoreTests {
   @Test func pausesDoubleUpToTheirBoundAndEndWithTheLastTry() async throws {
     var policy = RetryPolicy()
     policy.cap = 1
-    let (store, faulty) = try await store(policy, plan: always(Self.busy))
-    await #expect(throws: Self.busy) { try await store.get("key", limit: 3) }
+    policy.attempts = 6
+    let (store, faulty) = try await self.store(policy, plan: always(Self.busy))
+    let error = await #expect(throws: StoreError.self) { try await store.get("key", limit: 3) }
     #expect(faulty.calls(.get) == policy.attempts)
     #expect(pauses.values.map { ($0 / 0.999 * 10).rounded() / 10 } == [0.2, 0.4, 0.8, 1, 1])
+    #expect(error == .gaveUp(Self.busy, tries: 6, seconds: pauses.values.reduce(0, +)))
+  }
+
+  @Test func anOutageOfAMinuteIsSurvivedEvenWherePausesAreShort() async throws {
+    let memory = MemoryStore()
+    try await memory.put("key", Payload([1]))
+    // As full jitter gives them on average.
+    let now = Recorder<Double>()
+    let clock: @Sendable () -> Double = { now.values.reduce(0, +) }
+    let faulty = FaultyStore(memory) { _, _, _ in clock() < 45 ? .before(Self.busy) : nil }
+    let store = RetryingStore(faulty, sleep: { now.add($0) }, random: { 0.5 }, clock: clock)
+    #expect(try await store.get("key", limit: 1) == [1])
   }
 
   @Test(arguments: [
@@ -86,18 +99,43 @@ struct RetryingStoreTests {
     policy.total = 15
     let error = StoreError.transient(operation: "get", detail: "d", retryAfter: 7)
     let (store, faulty) = try await store(policy, plan: always(error))
-    await #expect(throws: error) { try await store.get("key", limit: 3) }
+    await #expect(throws: StoreError.gaveUp(error, tries: 3, seconds: 14)) {
+      try await store.get("key", limit: 3)
+    }
     #expect(pauses.values == [7, 7] && faulty.calls(.get) == 3)
   }
 
   @Test func anAddressThatNeverAnsweredIsGivenUpSooner() async throws {
     let error = StoreError.unreachable(endpoint: "e", reason: "r")
-    let (store, faulty) = try await store { operation, _, _ in operation == .get ? .before(error) : nil }
-    await #expect(throws: error) { try await store.get("key", limit: 3) }
-    #expect(faulty.calls(.get) == RetryPolicy().unreachableAttempts)
+    var policy = RetryPolicy()
+    policy.total = 1000
+    let (store, faulty) = try await store(policy) { operation, _, _ in
+      operation == .get ? .before(error) : nil
+    }
+    let (few, many) = (RetryPolicy().unreachableAttempts, RetryPolicy().attempts)
+    await #expect(throws: StoreError.self) { try await store.get("key", limit: 3) }
+    #expect(faulty.calls(.get) == few)
     _ = try await store.head("key")
-    await #expect(throws: error) { try await store.get("key", limit: 3) }
-    #expect(faulty.calls(.get) == RetryPolicy().unreachableAttempts + RetryPolicy().attempts)
+    await #expect(throws: StoreError.self) { try await store.get("key", limit: 3) }
+    #expect(faulty.calls(.get) == few + many)
+    // What is cleaned up afterwards does not wait for the dead as long once more.
+    await #expect(throws: StoreError.self) { try await store.get("key", limit: 3) }
+    #expect(faulty.calls(.get) == few + many + few)
+  }
+
+  @Test func aCompletionWhoseAnswerAndFirstLookWereLostIsSettledAllTheSame() async throws {
+    let (store, faulty) = try await store { operation, _, call in
+      switch (operation, call) {
+      case (.complete, 1): .after(Self.busy)
+      case (.head, 1), (.head, 2): .before(Self.busy)
+      default: nil
+      }
+    }
+    let upload = try await store.beginMultipart("big")
+    let part = try await store.uploadPart(
+      upload, number: 1, offset: 0, Payload([7, 8]), md5: MD5.hash([7, 8]))
+    #expect(try await store.complete(upload, [part]) == multipartETag(partMD5s: [MD5.hash([7, 8])]))
+    #expect(faulty.calls(.complete) == 2 && faulty.calls(.head) == 3)
   }
 
   @Test func cancellingEndsThePauseAtOnce() async throws {

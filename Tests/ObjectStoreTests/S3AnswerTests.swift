@@ -1,9 +1,12 @@
 import Digests
 import FoundationEssentials
-import ObjectStore
+import HTTP
 import Platform
+import Synchronization
 import TestSupport
 import Testing
+
+@testable import ObjectStore
 
 /// What a store makes of a server's answers.
 struct S3AnswerTests {
@@ -38,11 +41,20 @@ struct S3AnswerTests {
       Case("region", .error(301, "PermanentRedirect", headers: "x-amz-bucket-region: eu-9\r\n")) {
         $0 == .wrongRegion(expected: "eu-9")
       },
+      Case("redirect to somewhere else for now", .answer(307)) { $0.isTransient },
       Case("region that is none", .error(301, "PermanentRedirect", headers: "x-amz-bucket-region: x/y\r\n")) {
         if case .refused(_, _, 301, "PermanentRedirect", _) = $0 { true } else { false }
       },
       Case("SlowDown", .error(503, "SlowDown", headers: "Retry-After: 7\r\n")) {
         $0 == .transient(operation: "get", detail: "SlowDown: words", retryAfter: 7)
+      },
+      Case(
+        "time to come again",
+        .error(
+          429, "TooManyRequests",
+          headers: "Date: Tue, 24 Nov 2026 03:42:54 GMT\r\nRetry-After: Tue, 24 Nov 2026 03:43:24 GMT\r\n")
+      ) {
+        $0 == .transient(operation: "get", detail: "TooManyRequests: words", retryAfter: 30)
       },
       Case("code of its own with 503", .error(503, "Strange")) { $0.isTransient },
       Case("internal error", .error(500, "InternalError")) { $0.isTransient },
@@ -171,6 +183,62 @@ struct S3AnswerTests {
     #expect(pauses.values == [9, 9])
   }
 
+  @Test func aServerThatIsBusyIsAskedForLessAtOnce() async throws {
+    for (status, code) in [(503, "SlowDown"), (503, "Strange"), (429, ""), (400, "ThrottlingException")] {
+      let server = try S3Server { _, number in
+        number == 1 ? .error(status, code) : .answer(200, Self.bytes)
+      }
+      let store = try server.store()
+      #expect(store.session.limit.limit == 8)
+      await #expect(throws: StoreError.self) { try await store.get("key", limit: 10) }
+      #expect(store.session.limit.limit == 4, "\(status) \(code)")
+      for _ in 0..<50 { _ = try await store.get("key", limit: 10) }
+      #expect(store.session.limit.limit == 8)
+    }
+    let server = try S3Server(always: .error(500, "InternalError"))
+    let store = try server.store()
+    await #expect(throws: StoreError.self) { try await store.get("key", limit: 10) }
+    #expect(store.session.limit.limit == 8, "a fault of another kind says nothing of how busy it is")
+  }
+
+  @Test func aServerThatStaysSilentCountsAsUnreachable() {
+    let error = HTTPError.stalled(reason: "r").storeError(.get, key: "key", endpoint: "e") as? StoreError
+    #expect(error == .unreachable(endpoint: "e", reason: "r"))
+  }
+
+  @Test func credentialsThatExpiredAreReadAgainOnce() async throws {
+    let new = Credentials(accessKey: "AKNEW", secretKey: "new", sessionToken: "new")
+    let server = try S3Server { request, _ in
+      request.isSigned(new)
+        ? .answer(200, Self.bytes, headers: "Last-Modified: Tue, 24 Nov 2026 03:42:54 GMT\r\n")
+        : request.method == "HEAD"
+          ? .raw(Array("HTTP/1.1 400 No\r\n\r\n".utf8)) : .error(400, "ExpiredToken")
+    }
+    let renewing = try server.store(provider: RenewedCredentials(old: S3Server.credentials, new: new))
+    #expect(try await renewing.get("key", limit: 10) == Self.bytes)
+    #expect(server.requests.count == 2)
+    let asking = try server.store(provider: RenewedCredentials(old: S3Server.credentials, new: new))
+    #expect(try await asking.head("key")?.size == Self.bytes.count)
+    await #expect(throws: StoreError.credentials(code: "ExpiredToken", message: "words")) {
+      try await server.store().get("key", limit: 10)
+    }
+  }
+
+  @Test func smallObjectsAreHeldToTheirMD5() async throws {
+    let etag = "ETag: \"\(hex(MD5.hash(Self.bytes)))\"\r\n"
+    func answers(_ bodies: [String]) async throws -> [UInt8] {
+      let server = try S3Server { _, number in
+        .answer(200, Array(bodies[min(number, bodies.count) - 1].utf8), headers: etag)
+      }
+      return try await server.store().get("key", limit: 10)
+    }
+    #expect(try await answers(["contenT", "content"]) == Self.bytes)
+    let error = await #expect(throws: StoreError.self) { try await answers(["contenT", "cOntent"]) }
+    #expect(error?.isTransient == true)
+    // What the store gives twice is what it has; whoever asked must judge it.
+    #expect(try await answers(["contenT", "contenT"]) == Array("contenT".utf8))
+  }
+
   @Test func otherBytesThanWereSentAreNotAccepted() async throws {
     let server = try S3Server(always: .answer(200, headers: "ETag: \"\(hex(MD5.hash([0])))\"\r\n"))
     let store = try server.store()
@@ -252,5 +320,20 @@ struct S3AnswerTests {
       for call in calls { await #expect(throws: CancellationError.self) { try await call.value } }
     }
     #expect(time < .seconds(5), "the server would be silent for a minute")
+  }
+}
+
+/// Credentials of which the server has taken the old ones back.
+private final class RenewedCredentials: CredentialsProvider {
+  private let known: Mutex<Credentials>
+  private let new: Credentials
+  init(old: Credentials, new: Credentials) {
+    known = Mutex(old)
+    self.new = new
+  }
+  func credentials() async throws -> Credentials { known.withLock { $0 } }
+  func renewed(insteadOf refused: Credentials) async throws -> Credentials? {
+    known.withLock { $0 = new }
+    return refused == new ? nil : new
   }
 }

@@ -29,7 +29,8 @@ struct S3CopyTests {
   @Test func otherServersAndCredentialsAreNotAsked() async throws {
     let (server, second) = (try S3Server(always: .xml("")), try S3Server(always: .xml("")))
     let store = try server.store()
-    let stranger = try server.store(credentials: Credentials(accessKey: "OTHER", secretKey: "x"))
+    let stranger = try server.store(
+      provider: StaticCredentials(Credentials(accessKey: "OTHER", secretKey: "x")))
     #expect(try await copy(store, from: try second.store()) == nil)
     #expect(try await copy(store, from: stranger) == nil)
     #expect(try await copy(store, from: MemoryStore()) == nil)

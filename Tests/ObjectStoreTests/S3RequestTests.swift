@@ -61,7 +61,7 @@ struct S3RequestTests {
   @Test func withoutASessionTokenNoneIsSent() async throws {
     let server = try S3Server { request, _ in echo(request) }
     let credentials = Credentials(accessKey: "A", secretKey: "B")
-    try await server.store(credentials: credentials).put("key", Payload([1]))
+    try await server.store(provider: StaticCredentials(credentials)).put("key", Payload([1]))
     let request = try #require(server.requests.first)
     #expect(request.isSigned(credentials) && request.headers["x-amz-security-token"] == nil)
   }

@@ -51,14 +51,14 @@ final class S3Server: Sendable {
   /// A store on this server, which it keeps alive. Its clock stands still.
   func store(
     host: String? = nil, prefix: String = "", addressing: S3Settings.Addressing = .path,
-    signPayload: Bool = false, credentials: Credentials = S3Server.credentials
+    signPayload: Bool = false, provider: any CredentialsProvider = StaticCredentials(S3Server.credentials)
   ) throws -> S3Store {
     let port = authority.split(separator: ":")[1]
     var settings = try S3Settings(
       endpoint: "http://\(host ?? "127.0.0.1"):\(port)", bucket: "bucket", prefix: prefix)
     settings.addressing = addressing
     settings.signPayload = signPayload
-    return S3Store(settings, credentials: StaticCredentials(credentials), clock: { self.now })
+    return S3Store(settings, credentials: provider, clock: { self.now })
   }
 
   /// 2026-11-24T03:42:54Z

@@ -139,6 +139,21 @@ import Testing
     }
   }
 
+  @Test("a table that a byte flipped in on its way is read again")
+  func flipped() async throws {
+    let pack = try PackTable(fileClass: .weights, entries: []).encode()
+    let store = FaultyStore(MemoryStore(), script: [.read: [.flip(at: pack.count - 5), .flip(at: 0)]])
+    let repository = try await openRepository(in: store)
+    try await store.put("packs/weights/aa/x", Payload(pack))
+    await #expect(throws: FormatError.self) {
+      try await repository.table(ofPack: "packs/weights/aa/x", size: pack.count)
+    }
+    #expect(store.calls(.read) == 2)
+    let again = FaultyStore(store, script: [.read: [.flip(at: pack.count - 5)]])
+    let other = try await Repository.open(in: again, cacheRoot: nil, surroundings: .system)
+    #expect(try await other.table(ofPack: "packs/weights/aa/x", size: pack.count).entries.isEmpty)
+  }
+
   @Test("a little that is new among much that is not never holds the buffers that the reader waits for")
   func sparse() async throws {
     let store = MemoryStore()

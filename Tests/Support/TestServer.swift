@@ -56,9 +56,15 @@ public final class TestServer: Sendable {
     guard code == 0 else { throw SystemError.last("listen", "127.0.0.1") }
     url = "http://127.0.0.1:\(UInt16(bigEndian: address.sin_port))"
     startThread { [listener, weak self] in
+      // Only this thread closes the listener: its number may be another server's as soon as it is closed.
+      defer { close(listener) }
       while true {
         let connection = accept(listener, nil, nil)
-        guard connection >= 0, let self else { return }
+        guard connection >= 0 else { return }
+        guard let self else {
+          close(connection)
+          return
+        }
         let number = self.opened.add(1, ordering: .sequentiallyConsistent).newValue
         startThread { [reply = self.reply] in serve(connection, number, greeting, reply) }
       }
@@ -67,7 +73,6 @@ public final class TestServer: Sendable {
 
   deinit {
     shutdown(listener, Int32(SHUT_RDWR))
-    close(listener)
   }
 }
 

@@ -163,8 +163,12 @@ struct ErrorText: Sendable {
     }
   }
 
-  private static func store(_ error: StoreError) -> ErrorText {
+  /// `tried` follows the reason: how often and how long it was tried.
+  private static func store(_ error: StoreError, tried: String = "") -> ErrorText {
     switch error {
+    case .gaveUp(let error, let tries, let seconds):
+      let times = tries == 1 ? "once" : "\(tries) times"
+      return store(error, tried: ", tried \(times) in \(Quantity.format(seconds: seconds))")
     case .missing(let key):
       return ErrorText("the object \(key) is missing from the repository", code: .damage)
     case .tooLarge(let key, let limit):
@@ -175,7 +179,7 @@ struct ErrorText: Sendable {
       return ErrorText("the object \(key) ended after \(received) of \(expected) bytes", code: .damage)
     case .unreachable(let endpoint, let reason):
       return ErrorText(
-        "\(endpoint) cannot be reached: \(clause(reason)). \(reason.contains("wrong version number") ? "It speaks plain HTTP: try http://." : "Check the endpoint and the network.")",
+        "\(endpoint) cannot be reached: \(clause(reason))\(tried). \(reason.contains("wrong version number") ? "It speaks plain HTTP: try http://." : "Check the endpoint and the network.")",
         code: .failed)
     case .credentials(let code, let message):
       return ErrorText(
@@ -205,11 +209,11 @@ struct ErrorText: Sendable {
         "\(endpoint) does not answer as an S3 server does: \(detail). Check --endpoint.", code: .failed)
     case .transient(let operation, let detail, _):
       return ErrorText(
-        "the server kept failing at \(operation): \(detail). What was finished is kept; run the same command again to go on.",
+        "the server kept failing at \(operation): \(clause(detail))\(tried). What was finished is kept; run the same command again to go on.",
         code: .failed)
     case .corruptedInTransit(let key):
       return ErrorText(
-        "the bytes of \(key) arrived changed at the server, again and again: check the network and this machine's memory",
+        "the bytes of \(key) arrived changed at the server\(tried): check the network and this machine's memory",
         code: .failed)
     case .noUpload(let key):
       return ErrorText("the server has lost the upload of \(key). Run the same command again.", code: .failed)

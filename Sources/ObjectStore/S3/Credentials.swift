@@ -28,6 +28,13 @@ public struct Credentials: Equatable, Sendable, CustomStringConvertible, CustomD
 public protocol CredentialsProvider: Sendable {
   /// The credentials to sign the next request with. Asked for each request, so it answers from memory while it can.
   func credentials() async throws -> Credentials
+  /// Looks again at once for what has taken the place of credentials that the server refused; nil where nothing has.
+  func renewed(insteadOf refused: Credentials) async throws -> Credentials?
+}
+
+extension CredentialsProvider {
+  /// Nil: nothing changes while the program runs.
+  public func renewed(insteadOf refused: Credentials) async throws -> Credentials? { nil }
 }
 
 /// Why there are no credentials.
@@ -104,6 +111,19 @@ public struct CredentialsChain: CredentialsProvider {
       }
     }
     throw CredentialsError.missing(looked: looked)
+  }
+
+  /// What the first provider that has any credentials has now.
+  public func renewed(insteadOf refused: Credentials) async throws -> Credentials? {
+    for provider in providers {
+      do {
+        _ = try await provider.credentials()
+        return try await provider.renewed(insteadOf: refused)
+      } catch CredentialsError.missing {
+        continue
+      }
+    }
+    return nil
   }
 }
 

@@ -38,6 +38,13 @@ public final class ProfileCredentials: CredentialsProvider {
     return credentials
   }
 
+  /// Reads the file at once, however short ago it was read.
+  public func renewed(insteadOf refused: Credentials) async throws -> Credentials? {
+    let credentials = try await readProfile()
+    known.withLock { $0 = (credentials, clock()) }
+    return credentials == refused ? nil : credentials
+  }
+
   private func readProfile() async throws -> Credentials {
     guard let path else { throw CredentialsError.missing(looked: ["~/.aws/credentials (HOME is not set)"]) }
     let content: [UInt8]?

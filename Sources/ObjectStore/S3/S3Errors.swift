@@ -12,6 +12,7 @@ struct S3Problem {
   /// The server's clock.
   let date: Timestamp?
   let retryAfter: Double?
+  private let isEmpty: Bool
   /// What the answer is, where it is not S3's: `an HTML page`, `an empty body`.
   let foreign: String?
 
@@ -20,13 +21,14 @@ struct S3Problem {
     let root = XMLNode.parse(response.body)
     let error = root?.name == "Error" ? root : nil
     status = response.status
+    isEmpty = response.body.isEmpty
     code = error?["Code"] ?? ""
     message = error?["Message"] ?? ""
     region = (response.headers["x-amz-bucket-region"] ?? error?["Region"]).flatMap {
       isRegionName($0) ? $0 : nil
     }
     date = response.headers["date"].flatMap { Timestamp(parsing: $0) }
-    retryAfter = response.headers["retry-after"].flatMap { Double($0) }.flatMap { $0 >= 0 ? $0 : nil }
+    retryAfter = response.headers["retry-after"].flatMap { [date] in seconds(retryAfter: $0, now: date) }
     let location = response.headers["location"].map { " that points to \($0)" } ?? ""
     foreign =
       error?["Code"] != nil ? nil : "HTTP \(response.status)\(location) with \(kind(of: response.body, root))"
@@ -34,12 +36,25 @@ struct S3Problem {
 
   /// One key's error in the answer to a deletion of many.
   init(code: String, message: String) {
-    (status, self.code, self.message) = (200, code, message)
+    (status, self.code, self.message, isEmpty) = (200, code, message, true)
     (region, date, retryAfter, foreign) = (nil, nil, nil, nil)
   }
 
   /// The code and the words, or the status where there are none.
   var detail: String { code.isEmpty ? "HTTP \(status)" : message.isEmpty ? code : "\(code): \(message)" }
+
+  /// Whether the server says that it is asked too much of: then fewer requests at once help.
+  var meansTooMuch: Bool { status == 429 || status == 503 || Self.busyCodes.contains(code) }
+
+  /// Whether other credentials of the same source may do: these have expired or were exchanged.
+  var meansOldCredentials: Bool {
+    ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"].contains(code)
+  }
+
+  private static let busyCodes: Set<String> = [
+    "SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "TooManyRequests",
+    "RequestLimitExceeded", "RequestThrottled", "ServerBusy", "Busy",
+  ]
 
   /// The error that the answer stands for. `key` is what the request was about, `bucket` and `endpoint` where it went, `ahead` by how
   /// many seconds this machine's clock is ahead of the server's.
@@ -59,10 +74,9 @@ struct S3Problem {
     case "RequestTimeTooSkewed", "RequestExpired": return .clockSkew(seconds: ahead)
     case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException":
       if let region { return .wrongRegion(expected: region) }
-    case "SlowDown", "SlowDownRead", "SlowDownWrite", "InternalError", "ServiceUnavailable", "RequestTimeout",
-      "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded", "RequestThrottled",
-      "ServerBusy", "Busy", "OperationAborted", "TemporaryRedirect", "IncompleteBody",
-      "XMinioServerNotInitialized", "XMinioReadQuorum", "XMinioWriteQuorum":
+    case _ where Self.busyCodes.contains(code),
+      "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "TemporaryRedirect",
+      "IncompleteBody", "XMinioServerNotInitialized", "XMinioReadQuorum", "XMinioWriteQuorum":
       return .transient(operation: name, detail: detail, retryAfter: retryAfter)
     case "BadDigest", "InvalidDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
       return .corruptedInTransit(key: key)
@@ -76,6 +90,10 @@ struct S3Problem {
     case 301, 307, 308:
       // The answer to a HEAD has no code.
       if let region { return .wrongRegion(expected: region) }
+      // It says TemporaryRedirect, where it had a body: the bucket is on its way to where it shall be.
+      if status == 307, isEmpty {
+        return .transient(operation: name, detail: detail, retryAfter: retryAfter)
+      }
     case 507: return .full(detail: detail)
     case 501: return .unsupported(operation: name)
     case 408, 429, 500...: return .transient(operation: name, detail: detail, retryAfter: retryAfter)
@@ -84,6 +102,13 @@ struct S3Problem {
     if let foreign { return .notS3(endpoint: endpoint, detail: foreign) }
     return .refused(operation: name, key: key, status: status, code: code, message: message)
   }
+}
+
+/// The seconds that a `Retry-After` field asks for: a number, or a time, which is held against the answer's own `Date`
+/// (RFC 9110, section 10.2.3). Nil for anything else.
+private func seconds(retryAfter text: String, now: Timestamp?) -> Double? {
+  let seconds = Double(text) ?? now.flatMap { now in Timestamp(parsing: text).map { $0.seconds(since: now) } }
+  return seconds.flatMap { $0 >= 0 ? $0 : nil }
 }
 
 /// A body in words.
@@ -99,9 +124,9 @@ extension HTTPError {
   /// The error of the store that a request's failure stands for.
   func storeError(_ operation: StoreOperation, key: String, endpoint: String) -> any Error {
     switch self {
-    case .resolve(let reason), .connect(let reason), .tls(let reason):
+    case .resolve(let reason), .connect(let reason), .tls(let reason), .stalled(let reason):
       return StoreError.unreachable(endpoint: endpoint, reason: reason)
-    case .stalled(let reason), .interrupted(let reason), .other(_, let reason):
+    case .interrupted(let reason), .other(_, let reason):
       return StoreError.transient(operation: operation.rawValue, detail: reason, retryAfter: nil)
     case .bodyTooLarge(let limit):
       return StoreError.notS3(endpoint: endpoint, detail: "an answer of more than \(limit) bytes")

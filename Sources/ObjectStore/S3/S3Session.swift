@@ -32,13 +32,15 @@ struct S3Request: Sendable {
   }
 }
 
-/// Signs and sends requests, and puts right by itself what an answer says how to: another region, a clock that is off.
+/// Signs and sends requests, no more at once than the server takes, and puts right by itself what an answer says how to: another
+/// region, a clock that is off, credentials that were renewed meanwhile.
 final class S3Session: Sendable {
   let settings: S3Settings
   private let provider: any CredentialsProvider
   private let transport: any HTTPTransport
   private let clock: @Sendable () -> Timestamp
   private let hashing: BlockingPool
+  let limit: RequestLimit
   private struct Corrections {
     var region: String
     /// Nanoseconds that the server's clock is ahead of ours.
@@ -55,6 +57,7 @@ final class S3Session: Sendable {
     self.transport = transport
     self.hashing = hashing
     self.clock = clock
+    limit = RequestLimit(most: settings.connections)
     corrections = Mutex(Corrections(region: settings.region))
   }
 
@@ -73,9 +76,15 @@ final class S3Session: Sendable {
   /// Sends a request and gives its answer, whatever the status; once more where the first answer told what to put right.
   func exchange(_ request: S3Request) async throws -> HTTPResponse {
     let before = corrections.withLock { $0 }
-    let response = try await sendOnce(request)
-    guard !response.isSuccess, correct(S3Problem(response), since: before) else { return response }
-    return try await sendOnce(request)
+    let used = try await provider.credentials()
+    let response = try await sendOnce(request, used)
+    guard !response.isSuccess else { return response }
+    let problem = S3Problem(response)
+    if correct(problem, since: before) { return try await sendOnce(request, used) }
+    guard problem.meansOldCredentials, let renewed = try? await provider.renewed(insteadOf: used) else {
+      return response
+    }
+    return try await sendOnce(request, renewed)
   }
 
   /// Whether another session speaks to the same server with the same credentials.
@@ -116,12 +125,15 @@ final class S3Session: Sendable {
     }
   }
 
-  private func sendOnce(_ request: S3Request) async throws -> HTTPResponse {
+  private func sendOnce(_ request: S3Request, _ credentials: Credentials) async throws -> HTTPResponse {
     try Task.checkCancellation()
-    let credentials = try await provider.credentials()
+    let payload = try await payloadHash(request)
+    let leave = try await limit.take()
+    var verdict = RequestLimit.Verdict.unknown
+    defer { limit.giveBack(leave, verdict) }
+    // Signed only now, since the wait may have been long.
     let corrected = corrections.withLock { $0 }
     let (host, path) = settings.address(request.key, region: corrected.region)
-    let payload = try await payloadHash(request)
     let fields =
       [(name: "Host", value: host), (name: "X-Amz-Content-Sha256", value: payload)] + request.headers
     let signed = Signer(credentials: credentials, region: corrected.region).sign(
@@ -130,9 +142,11 @@ final class S3Session: Sendable {
     let query = request.query.isEmpty ? "" : "?" + canonicalQuery(request.query)
     let url = "\(settings.endpoint.scheme)://\(host)\(percentEncoded(path, keeping: "/"))\(query)"
     do {
-      return try await transport.send(
+      let response = try await transport.send(
         HTTPRequest(
           request.method, url, headers: fields + signed.headers, body: request.body, sink: request.sink))
+      verdict = response.isSuccess ? .accepted : S3Problem(response).meansTooMuch ? .tooMuch : .unknown
+      return response
     } catch let error as HTTPError {
       switch (error, request.sink) {
       case (.bodyTooLarge(let limit), .memory) where request.operation == .get:

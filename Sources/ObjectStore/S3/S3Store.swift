@@ -40,9 +40,20 @@ public final class S3Store: ObjectStore {
     return try checkedETag(try await session.send(request), md5: md5, key: key)
   }
 
-  /// A whole small object.
+  /// A whole small object. Bytes that do not match its MD5 are looked at twice: what comes again is what the store has.
   public func get(_ key: String, limit: Int) async throws -> [UInt8] {
     try requireKey(key, for: .get)
+    let first = try await getOnce(key, limit: limit)
+    if try await matchesETag(first) { return first.body }
+    let second = try await getOnce(key, limit: limit)
+    if second.body == first.body { return second.body }
+    if try await matchesETag(second) { return second.body }
+    throw StoreError.transient(
+      operation: StoreOperation.get.rawValue, detail: "\(key) arrived with other bytes each time",
+      retryAfter: nil)
+  }
+
+  private func getOnce(_ key: String, limit: Int) async throws -> HTTPResponse {
     var request = S3Request(.get, "GET", key: key)
     request.sink = .memory(limit: limit)
     let response = try await session.send(request)
@@ -50,7 +61,13 @@ public final class S3Store: ObjectStore {
     guard response.headers["content-length"] != nil || response.headers["transfer-encoding"] != nil else {
       throw session.notS3("an object without a length")
     }
-    return response.body
+    return response
+  }
+
+  /// Whether a whole object's bytes match its ETag, so far as that is an MD5.
+  private func matchesETag(_ response: HTTPResponse) async throws -> Bool {
+    guard let expected = md5(in: response) else { return true }
+    return try await hashing.run { [body = response.body] in MD5.hash(body) == expected }
   }
 
   /// Reads part of an object by a Range request; whatever answers something else than the range fails.
@@ -79,7 +96,11 @@ public final class S3Store: ObjectStore {
     let request = S3Request(.head, "HEAD", key: key)
     let response = try await session.exchange(request)
     if response.status == 404 { return nil }
-    guard response.isSuccess else { throw try await reasonOfRefusal(response, request) }
+    guard response.isSuccess else { return try await headAfterRefusal(response, request) }
+    return try objectInfo(response, key)
+  }
+
+  private func objectInfo(_ response: HTTPResponse, _ key: String) throws -> ObjectInfo {
     guard let size = response.headers["content-length"].flatMap({ Int($0) }), size >= 0,
       let modified = response.headers["last-modified"].flatMap({ Timestamp(parsing: $0) })
     else { throw session.notS3("a HEAD without a length and a time") }
@@ -87,31 +108,41 @@ public final class S3Store: ObjectStore {
       key: key, size: size, etag: response.headers["etag"].flatMap(plainETag), modified: modified)
   }
 
-  /// A refused HEAD has no body to say why; the same question as a GET does.
-  private func reasonOfRefusal(_ response: HTTPResponse, _ asked: S3Request) async throws -> any Error {
+  /// A refused HEAD has no body to say why; the same question as a GET does. Where that is not refused, its credentials or clock were
+  /// put right on the way, and the HEAD is sent once more.
+  private func headAfterRefusal(_ response: HTTPResponse, _ asked: S3Request) async throws -> ObjectInfo? {
     let problem = S3Problem(response)
-    if problem.status == 400 || problem.status == 403 {
-      var request = S3Request(.head, "GET", key: asked.subject)
-      request.headers = [(name: "Range", value: "bytes=0-0")]
-      let said = S3Problem(try await session.exchange(request))
-      if !said.code.isEmpty { return session.error(said, request) }
-      return StoreError.denied(
-        operation: StoreOperation.head.rawValue, key: asked.subject,
-        message: "HTTP \(problem.status) to a HEAD")
+    guard problem.status == 400 || problem.status == 403 else { throw session.error(problem, asked) }
+    var request = S3Request(.head, "GET", key: asked.subject)
+    request.headers = [(name: "Range", value: "bytes=0-0")]
+    let answer = try await session.exchange(request)
+    let said = S3Problem(answer)
+    if answer.isSuccess || [404, 416].contains(said.status) {
+      let again = try await session.exchange(asked)
+      if again.status == 404 { return nil }
+      if again.isSuccess { return try objectInfo(again, asked.subject) }
+    } else if !said.code.isEmpty {
+      throw session.error(said, request)
     }
-    return session.error(problem, asked)
+    throw StoreError.denied(
+      operation: StoreOperation.head.rawValue, key: asked.subject,
+      message: "HTTP \(problem.status) to a HEAD")
   }
 
   /// The ETag of an answer, checked where it is an MD5: an encrypting server's is something else.
   func checkedETag(_ response: HTTPResponse, md5: [UInt8], key: String) throws -> String? {
-    let etag = response.headers["etag"].flatMap(plainETag)
+    if let seen = self.md5(in: response), seen != md5 { throw StoreError.corruptedInTransit(key: key) }
+    return response.headers["etag"].flatMap(plainETag)
+  }
+
+  /// The MD5 that an answer's ETag is. Nil where it is something else, as those of joined parts and of encrypting servers are.
+  private func md5(in response: HTTPResponse) -> [UInt8]? {
     let isEncrypting = response.headers.fields.contains {
       $0.name.lowercased().hasPrefix("x-amz-server-side-encryption")
     }
-    if let etag, !isEncrypting, let seen = bytes(hex: etag), seen.count == 16, seen != md5 {
-      throw StoreError.corruptedInTransit(key: key)
-    }
-    return etag
+    guard !isEncrypting, let etag = response.headers["etag"].flatMap(plainETag), let digest = bytes(hex: etag)
+    else { return nil }
+    return digest.count == 16 ? digest : nil
   }
 
   /// Believes an answer to be the range that was asked for: by its Content-Range (rclone sends that with a 200), or where the whole
