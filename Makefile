@@ -11,7 +11,7 @@ INPUTS ?= 1000000
 SEED ?=
 SIZE ?= 1024
 RATE ?= 5
-.PHONY: help quickstart build install test unit simulate fuzz sanitize integration crash nth-fault faulty-network lint bench clean
+.PHONY: help quickstart build install test unit simulate mutations fuzz sanitize integration crash nth-fault faulty-network lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,17 +28,22 @@ install: build ## the program into PREFIX/bin (default /usr/local)
 
 test: unit integration ## all tests
 
-unit: ## the tests of the Swift targets, 200 simulated episodes and 200,000 mutated inputs
+unit: ## the tests of the Swift targets, 2,000 simulated episodes and 200,000 mutated inputs
 	@scripts/setup.sh build
 	swift test --disable-xctest
-	.build/debug/simulate 200
+	swift build -c release --product simulate
+	.build/release/simulate 2000
 	swift build -c release --product fuzz
 	.build/release/fuzz 200000
 
 simulate: ## SEEDS episodes of actors, faults and deaths on a simulated store (docs/reliability.md)
 	@scripts/setup.sh build
-	swift build --product simulate
-	.build/debug/simulate $(SEEDS)
+	swift build -c release --product simulate
+	.build/release/simulate $(SEEDS)
+
+mutations: ## breaks the engine in one place after the other: the simulation must notice (docs/reliability.md)
+	@scripts/setup.sh build
+	python3 scripts/mutations.py $(ARGS)
 
 fuzz: ## INPUTS mutated inputs for every reader of outside bytes, of SEED or a new one (docs/reliability.md)
 	@scripts/setup.sh build

@@ -26,8 +26,10 @@ final class Checkpoints: Sendable {
       ] {
         let bytes = (0..<size).map { _ in UInt8(truncatingIfNeeded: isShared ? shared.next() : random.next())
         }
-        try root.openForWriting(RelativePath("checkpoint-\(index)/\(name)"), flags: O_CREAT).write(
-          bytes, at: 0)
+        let path = try RelativePath("checkpoint-\(index)/\(name)")
+        try root.openForWriting(path, flags: O_CREAT).write(bytes, at: 0)
+        // Saves of their own have times of their own, however quickly these were written.
+        try root.setModified(path, Timestamp(seconds: Int64(1_600_000_000 + 1000 * index)))
         sums += Array("\(hex(SHA256.hash(bytes)))  \(name)\n".utf8)
       }
       ids.append(hex(SHA256.hash(sums).prefix(8)))

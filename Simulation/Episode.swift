@@ -18,6 +18,8 @@ final class Episode: @unchecked Sendable {
     case prune(RetentionPolicy)
     case verify
     case restore
+    /// Takes all snapshots to a second repository.
+    case copy
     /// One process of a group that pushes a checkpoint together.
     case rank(Int, of: Group)
   }
@@ -38,6 +40,8 @@ final class Episode: @unchecked Sendable {
 
   let scheduler: Scheduler
   private let memory: MemoryStore
+  /// Where copies go.
+  private let mirror: MemoryStore
   private let checkpoints: Checkpoints
   private let scratch: String
   private var acknowledged: [Acknowledged] = []
@@ -45,6 +49,8 @@ final class Episode: @unchecked Sendable {
   private var jobs: [Int: Job] = [:]
   private var nextActor = 0
   private var groups: [Group] = []
+  /// The keys of snapshots that a copy reported as copied.
+  private var copied: Set<String> = []
   private var hasPruned = false
   private static let grace = 86_400.0
 
@@ -54,14 +60,17 @@ final class Episode: @unchecked Sendable {
     self.checkpoints = checkpoints
     self.scratch = scratch
     memory = MemoryStore(now: { scheduler.now })
+    mirror = MemoryStore(now: { scheduler.now })
     takeOverJobs(for: scheduler)
   }
 
   /// Runs the episode and gives every promise that it broke.
   func run() -> [String] {
     perform { episode in
-      _ = try await Repository.create(
-        in: episode.memory, chunkSize: 1 << 16, surroundings: episode.surroundings(skew: 0))
+      for store in [episode.memory, episode.mirror] {
+        _ = try await Repository.create(
+          in: store, chunkSize: 1 << 16, surroundings: episode.surroundings(skew: 0))
+      }
     }
     for job in plan() { start(job) }
     scheduler.run(until: { self.jobs.isEmpty }) { actor in
@@ -84,6 +93,7 @@ final class Episode: @unchecked Sendable {
     for _ in 0..<scheduler.pick(3) { plan.append(.prune(policies[scheduler.pick(policies.count)])) }
     for _ in 0..<scheduler.pick(2) { plan.append(.verify) }
     for _ in 0..<scheduler.pick(2) { plan.append(.restore) }
+    for _ in 0..<scheduler.pick(3) { plan.append(.copy) }
     if scheduler.pick(2) == 0 {
       let group = Group(
         checkpoint: scheduler.pick(checkpoints.count), step: 1 + scheduler.pick(3),
@@ -114,13 +124,17 @@ final class Episode: @unchecked Sendable {
     }
   }
 
-  private func run(_ job: Job, as actor: Int, skew: Int64) async throws {
-    let simulated = SimulatedStore(base: memory, scheduler: scheduler, actor: actor)
+  /// A repository as an actor with a clock of its own reaches it.
+  private func open(_ base: MemoryStore, as actor: Int, skew: Int64) async throws -> Repository {
+    let simulated = SimulatedStore(base: base, scheduler: scheduler, actor: actor)
     let store = RetryingStore(
       simulated, sleep: { [scheduler] _ in _ = await scheduler.turn(actor, nil) {} }, random: { 0.5 },
       clock: { [scheduler] in Double(scheduler.now.seconds) })
-    let repository = try await Repository.open(
-      in: store, cacheRoot: nil, surroundings: surroundings(skew: skew))
+    return try await Repository.open(in: store, cacheRoot: nil, surroundings: surroundings(skew: skew))
+  }
+
+  private func run(_ job: Job, as actor: Int, skew: Int64) async throws {
+    let repository = try await open(memory, as: actor, skew: skew)
     switch job {
     case .push(let checkpoint, let step):
       let report = try await push(checkpoint, step, to: repository)
@@ -129,9 +143,8 @@ final class Episode: @unchecked Sendable {
     case .prune(let policy):
       for _ in 0..<2 {
         _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
-        // The next night.
-        for _ in 0..<30 { _ = await scheduler.turn(actor, nil) {} }
-        scheduler.advance(3600)
+        // The next night, or the one after it.
+        await scheduler.sleep(actor, 3600 * (12 + scheduler.pick(40)))
       }
     case .verify:
       let report = try await Verify(repository, resources: resources, progress: Progress()).run(.quick)
@@ -143,6 +156,10 @@ final class Episode: @unchecked Sendable {
       guard !snapshots.isEmpty else { return }
       try await restore(
         snapshots[scheduler.pick(snapshots.count)], from: repository, to: "\(scratch)/out-\(actor)")
+    case .copy:
+      let target = try await open(mirror, as: actor, skew: skew)
+      let report = try await copy(repository, to: target)
+      copied.formUnion(report.copied.map(\.key))
     case .rank(let rank, let group):
       switch try await push(rank, of: group, to: repository) {
       case .committed(let snapshot), .present(let snapshot):
@@ -184,6 +201,12 @@ final class Episode: @unchecked Sendable {
       .run(request).outcome
   }
 
+  private func copy(_ source: Repository, to target: Repository) async throws -> Copy.Report {
+    try await Copy(
+      from: source, to: target, resources: resources, progress: Progress(), grace: Self.grace, part: 40_000
+    ).run()
+  }
+
   private func restore(_ snapshot: Snapshot, from repository: Repository, to path: String) async throws {
     do {
       _ = try await Restore(repository, resources: resources, progress: Progress()).run(
@@ -218,6 +241,7 @@ final class Episode: @unchecked Sendable {
     for damage in report.damages {
       broken.append("after all \(damage.object) is \(damage.kind), needed by \(damage.snapshots)")
     }
+    try await checkMirror(repository)
     // Run again, all processes of a group come to its snapshot.
     for group in groups {
       var last: RankPush.Report.Outcome?
@@ -240,6 +264,21 @@ final class Episode: @unchecked Sendable {
     if last.unusedBytes > 0 { broken.append("the prunes at the end left \(last.unusedBytes) bytes") }
     let rest = try await memory.listUploads("").count + memory.list("deletions/").objects.count
     if rest > 0 { broken.append("the prunes at the end left \(rest) uploads and records") }
+  }
+
+  /// Holds the copies to the promises: what was copied is there and whole, and copying again brings the rest.
+  private func checkMirror(_ repository: Repository) async throws {
+    let target = try await Repository.open(in: mirror, cacheRoot: nil, surroundings: surroundings(skew: 0))
+    let there = Set(try await target.snapshots().snapshots.map(\.key))
+    for key in copied.subtracting(there) { broken.append("\(key) was copied and is gone") }
+    let report = try await copy(repository, to: target)
+    if !report.refused.isEmpty { broken.append("\(report.refused.map(\.label)) cannot be copied") }
+    let again = Set(try await target.snapshots().snapshots.map(\.key))
+    let missing = Set(try await repository.snapshots().snapshots.map(\.key)).subtracting(again)
+    if !missing.isEmpty { broken.append("a copy did not bring \(missing)") }
+    for damage in try await Verify(target, resources: resources, progress: Progress()).run(.deep).damages {
+      broken.append("in the copy \(damage.object) is \(damage.kind)")
+    }
   }
 
   /// Runs work to its end with nothing beside it.

@@ -35,7 +35,10 @@ final class Scheduler: @unchecked Sendable {
   private struct Waiting {
     let actor: Int
     let operation: StoreOperation?
-    let since: Timestamp
+    /// Not before this its turn comes.
+    var since: Timestamp
+    /// Whether its process may be stopped meanwhile.
+    let mayFreeze: Bool
     /// Does the work of a call whose actor died, as a store does with a request that is on its way.
     let finish: () -> Void
     let continuation: UnsafeContinuation<Outcome, Never>
@@ -73,11 +76,26 @@ final class Scheduler: @unchecked Sendable {
   func advance(_ seconds: Int64) { now = Timestamp(seconds: now.seconds + seconds) }
 
   /// Waits for the call's turn. An actor that has died waits for ever.
-  func turn(_ actor: Int, _ operation: StoreOperation?, finish: @escaping () -> Void) async -> Outcome {
+  func turn(
+    _ actor: Int, _ operation: StoreOperation?, mayFreeze: Bool = false, finish: @escaping () -> Void
+  ) async -> Outcome {
     await withUnsafeContinuation { continuation in
       guard !dead.contains(actor) else { return }
       waiting.append(
-        Waiting(actor: actor, operation: operation, since: now, finish: finish, continuation: continuation))
+        Waiting(
+          actor: actor, operation: operation, since: now, mayFreeze: mayFreeze, finish: finish,
+          continuation: continuation))
+    }
+  }
+
+  /// Lets so many seconds go by for one actor, at least.
+  func sleep(_ actor: Int, _ seconds: Int) async {
+    let _: Outcome = await withUnsafeContinuation { continuation in
+      guard !dead.contains(actor) else { return }
+      waiting.append(
+        Waiting(
+          actor: actor, operation: nil, since: Timestamp(seconds: now.seconds + Int64(seconds)),
+          mayFreeze: false, finish: {}, continuation: continuation))
     }
   }
 
@@ -96,7 +114,17 @@ final class Scheduler: @unchecked Sendable {
   private func step(_ onDeath: (Int) -> Void) {
     // Most calls are quick, some take minutes, and the oldest is never left behind for long.
     let late = waiting.firstIndex { now.seconds(since: $0.since) > Self.longestCall }
-    let index = late ?? pick(waiting.count)
+    if let next = waiting.map(\.since).min(), next > now { now = next }
+    let ready = waiting.indices.filter { waiting[$0].since <= now }
+    let index = late ?? ready[pick(ready.count)]
+    if isFaulty, waiting[index].mayFreeze, chance(0.3) {
+      // The process is stopped, or its machine is: the request leaves it many hours later.
+      count("process stopped")
+      let actor = waiting[index].actor
+      let until = Timestamp(seconds: now.seconds + Int64(3600 * (1 + pick(40))))
+      for other in waiting.indices where waiting[other].actor == actor { waiting[other].since = until }
+      return
+    }
     now = Timestamp(seconds: now.seconds + Int64(chance(2) ? pick(3000) : pick(5)))
     let actor = waiting[index].actor
     if isFaulty, actor != Self.nobody, chance(0.6) {

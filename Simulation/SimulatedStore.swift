@@ -14,7 +14,12 @@ struct SimulatedStore: ObjectStore {
     _ work: @escaping @Sendable () async throws -> Result
   ) async throws -> Result {
     // What is only read leaves nothing behind when its reader is gone.
-    let outcome = await scheduler.turn(actor, operation) { Task.detached { _ = try? await work() } }
+    // A marker that leaves its process long after the last look, and a deletion long after it was decided, are limits that
+    // docs/reliability.md names.
+    let mayFreeze = operation != .delete && !(operation == .put && key.hasPrefix("snapshots/"))
+    let outcome = await scheduler.turn(actor, operation, mayFreeze: mayFreeze) {
+      Task.detached { _ = try? await work() }
+    }
     switch outcome {
     case .lostRequest: throw lost(operation)
     case .refused: throw refusal(operation, key)
@@ -57,7 +62,11 @@ struct SimulatedStore: ObjectStore {
     // Markers are whole or not there on every store that this program can be used with: they are what commits.
     let half = key.hasPrefix("snapshots/") ? nil : Payload(Array(bytes.prefix(bytes.count / 2)))
     return try await call(
-      .put, key, torn: { [base] in if let half { _ = try await base.put(key, half) } }
+      .put, key,
+      torn: { [base] in
+        // No store that could be used replaces an object by halves.
+        if let half, try await base.head(key) == nil { _ = try await base.put(key, half) }
+      }
     ) { [base] in try await base.put(key, Payload(bytes)) }
   }
   func get(_ key: String, limit: Int) async throws -> [UInt8] {
