@@ -175,6 +175,19 @@ import Testing
     #expect(committed(try await push(world, "\(scratch.path)/node-0", 0, of: 2)) != nil)
   }
 
+  @Test("a snapshot of other content that has this process's files too is not taken for the group's")
+  func resemblance() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try makeShared(scratch)
+    let other = try makeShared(scratch, "other")
+    try scratch.write("other/optimizer.raw", noise(71_000, seed: 99))
+    try await world.push(other, step: 7)
+    for rank in 0..<3 { #expect(awaited(try await push(world, path, rank, of: 4)) == Array(rank + 1..<4)) }
+    #expect(committed(try await push(world, path, 3, of: 4)) != nil)
+    #expect(try await world.repository().snapshots().snapshots.count == 2)
+  }
+
   @Test("groups of other names and sizes keep apart")
   func groups() async throws {
     let scratch = try Scratch()

@@ -13,6 +13,7 @@ enum VerifyCommand: Command {
       OptionSpec("deep", "Download everything and hash every byte."),
       OptionSpec("budget", "SIZE", "Deep, on the packs that were read longest ago, up to SIZE."),
       OptionSpec("sample", "PERCENT", "Deep, on so many percent of all bytes, read longest ago first."),
+      OptionSpec("local", "DIR", "Compare DIR with the one SNAPSHOT that is named, without a download."),
     ],
     details: """
       It never stops at the first fault: everything that is wrong is listed, with the snapshots and files that it hurts, and the
@@ -20,7 +21,7 @@ enum VerifyCommand: Command {
       """,
     examples: [
       "ckbackup verify", "ckbackup verify --budget 50GiB", "ckbackup verify --deep llama-sft@best",
-      "ckbackup verify --sample 5% --json",
+      "ckbackup verify --sample 5% --json", "ckbackup verify llama-sft@2000 --local out/checkpoint-2000",
     ])
 
   private struct Document: Encodable {
@@ -35,6 +36,9 @@ enum VerifyCommand: Command {
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
+    if let directory = environment.arguments.string("local") {
+      return try await LocalVerification.run(directory, environment)
+    }
     let depth = try depth(environment.arguments)
     let repository = try await environment.repository()
     let addresses = try environment.arguments.operands.map { try SnapshotAddress($0) }
