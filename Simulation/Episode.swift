@@ -141,10 +141,10 @@ final class Episode: @unchecked Sendable {
       acknowledged.append(
         .init(key: report.snapshot.key, checkpoint: checkpoint, milestone: isMilestone(checkpoint, step)))
     case .prune(let policy):
-      for _ in 0..<2 {
+      for _ in 0..<3 {
         _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
         // The next night, or the one after it.
-        await scheduler.sleep(actor, 3600 * (12 + scheduler.pick(40)))
+        await scheduler.sleep(actor, 3600 * (8 + scheduler.pick(30)))
       }
     case .verify:
       let report = try await Verify(repository, resources: resources, progress: Progress()).run(.quick)

@@ -117,11 +117,11 @@ final class Scheduler: @unchecked Sendable {
     if let next = waiting.map(\.since).min(), next > now { now = next }
     let ready = waiting.indices.filter { waiting[$0].since <= now }
     let index = late ?? ready[pick(ready.count)]
-    if isFaulty, waiting[index].mayFreeze, chance(0.3) {
+    if isFaulty, waiting[index].mayFreeze, chance(0.8) {
       // The process is stopped, or its machine is: the request leaves it many hours later.
       count("process stopped")
       let actor = waiting[index].actor
-      let until = Timestamp(seconds: now.seconds + Int64(3600 * (1 + pick(40))))
+      let until = Timestamp(seconds: now.seconds + Int64(3600 * (chance(50) ? 1 + pick(8) : 12 + pick(30))))
       for other in waiting.indices where waiting[other].actor == actor { waiting[other].since = until }
       return
     }
