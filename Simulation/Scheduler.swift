@@ -117,7 +117,8 @@ final class Scheduler: @unchecked Sendable {
     if let next = waiting.map(\.since).min(), next > now { now = next }
     let ready = waiting.indices.filter { waiting[$0].since <= now }
     let index = late ?? ready[pick(ready.count)]
-    if isFaulty, waiting[index].mayFreeze, chance(0.8) {
+    // The last look before a commit or a deletion asks for heads: what lies between look and deed is where it matters.
+    if isFaulty, waiting[index].mayFreeze, chance(waiting[index].operation == .head ? 5 : 0.8) {
       // The process is stopped, or its machine is: the request leaves it many hours later.
       count("process stopped")
       let actor = waiting[index].actor

@@ -59,8 +59,10 @@ struct SimulatedStore: ObjectStore {
   func put(_ key: String, _ payload: Payload) async throws -> String? {
     // The bytes are those of now: a buffer may be used again once its actor has given up.
     let bytes = payload.bytes()
-    // Markers are whole or not there on every store that this program can be used with: they are what commits.
-    let half = key.hasPrefix("snapshots/") ? nil : Payload(Array(bytes.prefix(bytes.count / 2)))
+    // Markers and deletion records are whole or not there on every store that this program can be used with: they are what commits.
+    let half =
+      key.hasPrefix("snapshots/") || key.hasPrefix("deletions/")
+      ? nil : Payload(Array(bytes.prefix(bytes.count / 2)))
     return try await call(
       .put, key,
       torn: { [base] in
