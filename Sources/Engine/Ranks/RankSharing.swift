@@ -20,7 +20,8 @@ enum RankSharing {
     for (file, ranks) in ordered {
       guard let owner = ranks.min(by: { (load[$0] ?? 0, $0) < (load[$1] ?? 0, $1) }) else { continue }
       // A file costs something even where it is empty.
-      load[owner, default: 0] += file.size + 1
+      let (sum, isTooLarge) = (load[owner] ?? 0).addingReportingOverflow(max(file.size, 1))
+      load[owner] = isTooLarge ? .max : sum
       if owner == rank { files.insert(file.path) }
     }
     return files
