@@ -128,7 +128,8 @@ public struct RankPush: Sendable {
   }
 
   private func clear(_ share: RankShare) async throws {
-    try await repository.store.delete(try await repository.listed(share.folder).keys.sorted())
+    let keys = try await repository.listed(share.folder).keys.sorted()
+    if !keys.isEmpty { try await repository.store.delete(keys) }
   }
 
   /// What each process sees, by rank; those that say nothing within `patience` seconds are left out. Nil where somebody has joined an
