@@ -37,6 +37,17 @@ def test_a_node_pushes_without_the_right_to_delete(shared, tmp_path):
     assert_same(tmp_path / "out", source)
 
 
+def test_ranks_push_with_the_pushing_policy(shared, checkpoint, tmp_path):
+    pusher = acting_as(Role.PUSHER, shared, tmp_path / "pusher")
+    for _ in range(2):
+        for rank in range(2):
+            done = pusher.push(checkpoint, "--run", "demo", "--rank", str(rank), "--world-size", "2", "--rank-wait", "1s")
+    assert done["state"] == "present"
+    assert not [key for key in shared.objects.keys() if key.startswith("parts/")]
+    shared.ck.restore("demo@1000", tmp_path / "out")
+    assert_same(tmp_path / "out", checkpoint)
+
+
 def test_the_pushing_policy_lets_nothing_be_deleted_or_condemned(shared, tmp_path, checkpoint):
     shared.ck.push(checkpoint, "--run", "demo")
     endpoint = Role.PUSHER.of(shared.objects.endpoint)

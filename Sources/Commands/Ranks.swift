@@ -17,9 +17,10 @@ enum Ranks {
 
   /// The variables that launchers set: PyTorch's elastic launcher (docs: torch.distributed.run), Slurm (srun manual), Open MPI (mpirun
   /// manual), and Kubernetes' indexed jobs, which do not tell how many there are.
+  /// Open MPI before Slurm: below an mpirun in a Slurm job, Slurm's variables are those of the daemon that mpirun starts on each node.
   private static let launchers = [
-    ("RANK", "WORLD_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), ("JOB_COMPLETION_INDEX", "WORLD_SIZE"),
+    ("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("SLURM_PROCID", "SLURM_NTASKS"), ("JOB_COMPLETION_INDEX", "WORLD_SIZE"),
   ]
   /// Variables that are the same for all processes of a job.
   private static let jobs = ["TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "PMIX_NAMESPACE", "JOB_NAME"]

@@ -59,7 +59,7 @@ extension Repository {
       let snapshot = part.snapshot
       let isOwn =
         snapshot.run == share.group.run && snapshot.step == share.group.step
-        && snapshot.manifest.key == share.manifest
+        && snapshot.manifest.key == share.manifest && ChunkID(hex: snapshot.manifest.sha256) != nil
       return isOwn && snapshot.hasPossibleSizes ? part : nil
     } catch FormatError.invalid {
       return nil

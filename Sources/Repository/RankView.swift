@@ -92,6 +92,8 @@ extension Repository {
     do {
       return try RankView.decode(
         try await store.get(key, limit: RankView.largestObject), digest: digest, object: key)
+    } catch StoreError.tooLarge {
+      throw FormatError.invalid(object: key, detail: "it has more than \(RankView.largestObject) bytes")
     } catch StoreError.missing {
       return nil
     }

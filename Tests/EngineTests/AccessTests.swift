@@ -24,6 +24,7 @@ private let pushed = [ObjectKey.packs, ObjectKey.manifests, ObjectKey.records, O
 /// The policies of docs/security.md.
 private func pushOnly(_ operation: StoreOperation, _ key: String) -> Bool {
   reading.contains(operation) || writing.contains(operation) && pushed.contains(where: key.hasPrefix)
+    || (operation == .put || operation == .delete) && key.hasPrefix(ObjectKey.parts)
 }
 private func restoreOnly(_ operation: StoreOperation, _ key: String) -> Bool { reading.contains(operation) }
 
@@ -40,6 +41,26 @@ private func restoreOnly(_ operation: StoreOperation, _ key: String) -> Bool { r
     try await world.restore(first.snapshot, to: "\(scratch.path)/out")
     #expect(try Picture("\(scratch.path)/out") == Picture(source))
     #expect(store.calls(.delete) == 0)
+  }
+
+  @Test("pushes of many processes need the right to delete shares and no other")
+  func ranks() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let store = restricted(world.memory, allows: pushOnly)
+    for turn in 0..<2 {
+      for rank in 0..<2 {
+        var request = Push.Request(path: "\(scratch.path)/checkpoint-1")
+        request.run = "demo"
+        request.rank = .init(rank, of: 2, patience: 0)
+        let push = RankPush(
+          try await world.repository(in: store), resources: world.resources, progress: Progress(),
+          grace: World.grace)
+        if case .awaiting = try await push.run(request).outcome { #expect(turn == 0 && rank == 0) }
+      }
+    }
+    #expect(try await world.keys("parts/").isEmpty)
+    #expect(try await world.repository().snapshots().snapshots.count == 1)
   }
 
   @Test("a push without the right to abort that fails in the middle is finished by the next")

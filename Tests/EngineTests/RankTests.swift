@@ -1,7 +1,9 @@
+import Digests
 import Glibc
 import ObjectStore
 import Platform
 import Repository
+import Synchronization
 import TestSupport
 import Testing
 
@@ -294,6 +296,168 @@ import Testing
       }
       try await world.memory.put(key, Payload(bytes))
     }
+  }
+
+  @Test("who has another time of a file that all have finds the snapshot when it pushes again")
+  func otherTimes() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    for rank in 0..<2 {
+      try scratch.write("node-\(rank)/shard-\(rank).raw", noise(9_000, seed: UInt64(rank)))
+      try scratch.write("node-\(rank)/common.json", "{}")
+      let time = timespec(tv_sec: 1_600_000_000 + rank, tv_nsec: 0)
+      utimensat(AT_FDCWD, "\(scratch.path)/node-\(rank)/common.json", [time, time], 0)
+    }
+    for rank in 0..<2 { _ = try await push(world, "\(scratch.path)/node-\(rank)", rank, of: 2) }
+    for rank in 0..<2 {
+      let report = try await push(world, "\(scratch.path)/node-\(rank)", rank, of: 2)
+      guard case .present = report.outcome else { Issue.record("\(rank): \(report.outcome)"); continue }
+    }
+    #expect(try await world.keys("parts/").isEmpty)
+  }
+
+  @Test("a snapshot that lost a pack is whole again when its processes push again")
+  func healing() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try makeShared(scratch)
+    for rank in 0..<2 { _ = try await push(world, path, rank, of: 2) }
+    try await world.memory.delete([try #require(try await world.keys("packs/").first)])
+    #expect(awaited(try await push(world, path, 0, of: 2)) == [1])
+    #expect(committed(try await push(world, path, 1, of: 2)) != nil)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  @Test("a process that sees nothing takes part all the same, whatever the step has already")
+  func nothingSeen() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    try scratch.write("node-0/shard.raw", noise(9_000, seed: 1))
+    mkdir("\(scratch.path)/node-1", 0o755)
+    let paths = (0..<2).map { "\(scratch.path)/node-\($0)" }
+    #expect(awaited(try await push(world, paths[0], 0, of: 2)) == [1])
+    #expect(committed(try await push(world, paths[1], 1, of: 2)) != nil)
+
+    world.clock.advance(60)
+    try scratch.write("node-0/shard.raw", noise(9_000, seed: 2))
+    #expect(awaited(try await push(world, paths[1], 1, of: 2, group: "next")) == [0])
+    let second = try #require(committed(try await push(world, paths[0], 0, of: 2, group: "next")))
+    try await world.restore(second, to: "\(scratch.path)/out")
+    #expect(try scratch.read("out/shard.raw") == noise(9_000, seed: 2))
+  }
+
+  @Test("processes none of which sees a file make no snapshot")
+  func allEmpty() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    _ = try await push(world, scratch.path, 0, of: 2)
+    await #expect(throws: EngineError.self) { try await push(world, scratch.path, 1, of: 2) }
+    #expect(try await world.repository().snapshots().snapshots.isEmpty)
+  }
+
+  @Test("a share that its process replaces while the former one is joined is in a snapshot or waits")
+  func replacedBeside() async throws {
+    var turn = 0
+    var hasRun = true
+    while hasRun {
+      turn += 1
+      let scratch = try Scratch()
+      let world = try await World()
+      for rank in 0..<2 {
+        try scratch.write("old-\(rank)/shard-\(rank).raw", noise(9_000, seed: UInt64(rank)))
+        try scratch.write("new-\(rank)/shard-\(rank).raw", noise(9_000, seed: UInt64(rank + 10)))
+      }
+      _ = try await push(world, "\(scratch.path)/old-1", 1, of: 2)
+      // It dies, or is very slow, as soon as its share is whole.
+      let isWhole = Mutex(false)
+      let dying = FaultyStore(world.memory) { operation, key, _ in
+        if isWhole.withLock({ $0 }) { return .before(.unreachable(endpoint: "test", reason: "it died")) }
+        if operation == .put, key.hasSuffix("/part.json") { isWhole.withLock { $0 = true } }
+        return nil
+      }
+      let racing = RacingStore(world.memory, at: turn) {
+        world.clock.advance(1)
+        _ = try? await push(world, "\(scratch.path)/new-1", 1, of: 2, in: dying)
+      }
+      let first = try await push(world, "\(scratch.path)/old-0", 0, of: 2, in: racing)
+      hasRun = await racing.hasRun
+      guard hasRun, committed(first) != nil, isWhole.withLock({ $0 }) else { continue }
+      let snapshots = try await world.repository().snapshots().snapshots
+      let manifests = try await world.repository().manifests(of: snapshots)
+      let digest = SHA256.hash(noise(9_000, seed: 11))
+      let isIn = try manifests.contains { try $0.manifest.get().files.contains { $0.sha256 == digest } }
+      let second = try await push(world, "\(scratch.path)/new-0", 0, of: 2)
+      #expect(isIn || committed(second) != nil, "turn \(turn): \(second.outcome)")
+    }
+    #expect(turn > 20)
+  }
+
+  @Test("a file for the record that is lost is asked of its process again")
+  func lostAttachment() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
+    mkdir("\(scratch.path)/empty", 0o755)
+    _ = try await push(world, path, 0, of: 2, step: 10)
+    let key = try #require(try await world.keys("parts/").first { $0.contains("/file-") })
+    try await world.memory.put(key, Payload([1]))
+    #expect(awaited(try await push(world, "\(scratch.path)/empty", 1, of: 2, step: 10)) == [0])
+    try await world.memory.delete([key])
+    #expect(awaited(try await push(world, "\(scratch.path)/empty", 1, of: 2, step: 10)) == [0])
+    #expect(committed(try await push(world, path, 0, of: 2, step: 10)) != nil)
+  }
+
+  @Test("a clock that is set back does not make a process wait longer")
+  func clockSetBack() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try makeShared(scratch)
+    var surroundings = world.surroundings
+    let slept = Mutex(0.0)
+    surroundings.sleep = { seconds in
+      world.clock.advance(-3600)
+      let sum = slept.withLock { sum in
+        sum += seconds
+        return sum
+      }
+      if sum > 100 { throw CancellationError() }
+    }
+    var request = Push.Request(path: path)
+    request.run = "demo"
+    request.step = 7
+    request.rank = .init(0, of: 2, patience: 30)
+    let repository = try await Repository.open(in: world.memory, cacheRoot: nil, surroundings: surroundings)
+    let push = RankPush(repository, resources: world.resources, progress: Progress(), grace: World.grace)
+    #expect(awaited(try await push.run(request)) == [1])
+    #expect(abs(slept.withLock { $0 } - 30) < 1)
+  }
+
+  @Test("views that are too large or tell of impossible sizes end nothing")
+  func hostileViews() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try makeShared(scratch)
+    let other = RankShare(group: .init(run: "demo", step: 7, name: "job"), rank: 1, worldSize: 2)
+    let view = RankView(
+      try (0..<3).map { .init(path: try RelativePath("f\($0)"), size: .max, modified: Timestamp(seconds: 1)) }
+    )
+    try await world.memory.put(other.view(view.digest), Payload(try view.encode()))
+    #expect(awaited(try await push(world, path, 0, of: 2)) == [1])
+    try await world.memory.put(other.view(view.digest), Payload([UInt8](repeating: 0, count: 65 << 20)))
+    #expect(awaited(try await push(world, path, 0, of: 2)) == [1])
+  }
+
+  @Test("a part whose manifest's digest is no digest is none")
+  func hostileDigest() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    _ = try await push(world, try makeShared(scratch), 0, of: 2)
+    let share = RankShare(group: .init(run: "demo", step: 7, name: "job"), rank: 0, worldSize: 2)
+    let repository = try await world.repository()
+    var part = try #require(try await repository.part(of: share))
+    part.snapshot.manifest.sha256 = "../../../../dev/zero"
+    try await repository.write(part, of: share)
+    #expect(try await repository.part(of: share) == nil)
   }
 }
 

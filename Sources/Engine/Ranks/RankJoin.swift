@@ -33,6 +33,7 @@ struct RankJoin {
     let missing = Set(0..<own.worldSize).subtracting(shares.map(\.share.rank))
     guard missing.isEmpty else { return .awaiting(missing.sorted()) }
     var merge = try RankMerge(shares)
+    guard !merge.manifest.files.isEmpty else { throw EngineError.nothingToPush(path: request.path) }
     if let outcome = try await unsent(merge, own, views) { return outcome }
     if !merge.absences.isEmpty, !request.allowsIncomplete {
       throw EngineError.incomplete(path: request.path, defects: merge.absences)
@@ -51,22 +52,35 @@ struct RankJoin {
     guard let record = merge.record(snapshot, from: repository) else {
       return .awaiting([0])
     }
-    do {
-      try await record.write(to: repository.store)
-    } catch StoreError.missing {
-      // Somebody else has joined the shares and removed them.
-      return .awaiting([])
-    }
+    if let rank = try await write(record) { return .awaiting([rank]) }
     guard try await commit.run(snapshot, merge.manifest) else { return .again([]) }
-    try await remove(own)
+    try await remove(shares, of: own.group)
     return .committed(snapshot)
   }
 
-  /// Removes all shares that were joined.
-  private func remove(_ own: RankShare) async throws {
-    let keys = try await repository.listed(own.group.folder).keys.filter { key in
-      RankShare.parse(key)?.share.worldSize == own.worldSize
+  /// Writes the record; gives the process whose files for it are not there as its share tells, since somebody else has joined the
+  /// shares and removed them, or it is sending anew, or they are damaged.
+  private func write(_ record: ArchiveRecord) async throws -> Int? {
+    let broken: String
+    do {
+      try await record.write(to: repository.store)
+      return nil
+    } catch StoreError.missing(let key) {
+      broken = key
+    } catch StoreError.tooLarge(let key, _) {
+      broken = key
+    } catch FormatError.digestMismatch(let key) {
+      broken = key
     }
+    guard let (share, _) = RankShare.parse(broken) else { throw StoreError.missing(key: broken) }
+    return share.rank
+  }
+
+  /// Removes all shares that were joined, but for those that their processes have replaced since: what these hold is in no snapshot.
+  private func remove(_ shares: [StoredShare], of group: RankGroup) async throws {
+    let listed = try await repository.listed(group.folder)
+    let joined = Set(shares.filter { listed[$0.share.part] == $0.stamp }.map(\.share))
+    let keys = listed.keys.filter { key in RankShare.parse(key).map { joined.contains($0.share) } == true }
     try await repository.store.delete(keys.sorted())
   }
 

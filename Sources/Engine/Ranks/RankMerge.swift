@@ -67,9 +67,10 @@ struct RankMerge: Sendable {
   private static func absences(_ shares: [StoredShare], paths: Set<String>) -> [String] {
     let hasWeights = shares.contains(where: \.part.hasWeights)
     var sentences: [String] = []
-    for absence in shares.flatMap(\.part.absences) where !sentences.contains(absence.sentence) {
+    var told = Set<String>()
+    for absence in shares.flatMap(\.part.absences) {
       if absence.file.map(paths.contains) ?? hasWeights { continue }
-      sentences.append(absence.sentence)
+      if told.insert(absence.sentence).inserted { sentences.append(absence.sentence) }
     }
     return sentences
   }

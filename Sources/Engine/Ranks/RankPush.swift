@@ -85,12 +85,14 @@ public struct RankPush: Sendable {
       case .committed(let snapshot): return report(.committed(snapshot))
       case .awaiting(let ranks):
         // Somebody else may have joined the shares a moment ago, and removed them.
-        let present = try await snapshots(of: share.group, showing: view).first {
-          $0.manifest.holds(sent.manifest)
+        let isRemoved = ranks.contains(share.rank)
+        if let present = try await joined(sent.manifest, view, share, isRemoved: isRemoved) {
+          try await clear(share)
+          // Of a share that was joined the labels are there already.
+          return report(.present(isRemoved ? present : try await source.retag(present, in: repository)))
         }
-        guard let present else { return report(.awaiting(ranks)) }
-        try await clear(share)
-        return report(.present(present.snapshot))
+        // Else it was removed with the shares of an older save.
+        if !isRemoved { return report(.awaiting(ranks)) }
       case .again(let unsent): gaps.formUnion(unsent.intersection(view.files).map(\.path))
       }
     }
@@ -100,7 +102,10 @@ public struct RankPush: Sendable {
   /// Looks whether the snapshot was committed already: then the files that this process would send are read and compared.
   private func committedBefore(_ source: CheckpointSource, _ share: RankShare) async throws -> Report? {
     let view = source.view
-    for (former, _) in try await snapshots(of: share.group, showing: view) {
+    // Every snapshot has all files of a process that sees none.
+    guard !view.files.isEmpty else { return nil }
+    for (former, manifest) in try await snapshots(of: share.group) {
+      guard Set(manifest.files.map(RankView.File.init)).isSuperset(of: view.files) else { continue }
       let everybody = Dictionary(uniqueKeysWithValues: (0..<share.worldSize).map { ($0, view) })
       let mine = source.only(RankSharing.files(of: share.rank, in: everybody))
       guard let read = try await send(mine, isDryRun: true),
@@ -123,7 +128,8 @@ public struct RankPush: Sendable {
   }
 
   private func clear(_ share: RankShare) async throws {
-    try await repository.store.delete(try await repository.listed(share.folder).keys.sorted())
+    let keys = try await repository.listed(share.folder).keys.sorted()
+    if !keys.isEmpty { try await repository.store.delete(keys) }
   }
 
   /// What each process sees, by rank; those that say nothing within `patience` seconds are left out. Nil where somebody has joined an
@@ -136,6 +142,7 @@ public struct RankPush: Sendable {
     let start = clock.now()
     var byDigest = [own.digest: own]
     var pause = 0.1
+    var slept = 0.0
     while true {
       var views = [share.rank: own]
       let objects = try await repository.store.list(share.group.folder).objects
@@ -151,9 +158,12 @@ public struct RankPush: Sendable {
         }
         views[other.rank] = byDigest[digest]
       }
-      let waited = clock.now().seconds(since: start)
+      // A clock that is set back while this waits must not make it wait longer.
+      let waited = max(slept, clock.now().seconds(since: start))
       if views.count == share.worldSize || waited >= patience { return views }
-      try await clock.sleep(min(pause, patience - waited))
+      pause = min(pause, patience - waited)
+      try await clock.sleep(pause)
+      slept += pause
       pause = min(2, pause * 1.5)
     }
   }
@@ -165,15 +175,32 @@ public struct RankPush: Sendable {
     }
   }
 
-  /// The committed snapshots of the group's step that can be read and have all files of a view, as far as sizes and times tell. A share
-  /// alone tells too little: checkpoints of one step may have files in common.
+  /// The committed snapshot, whole as listings tell, that has the files that this process has sent and, as far as sizes and times tell,
+  /// all others that it sees. What was sent alone tells too little: checkpoints of one step may have files in common.
+  private func joined(
+    _ sent: Manifest, _ view: RankView, _ share: RankShare, isRemoved: Bool
+  ) async throws -> Snapshot? {
+    // Of a file that several have with times of their own, the snapshot keeps one time.
+    let paths = Set(sent.files.map(\.path))
+    for (former, manifest) in try await snapshots(of: share.group) {
+      // Every snapshot has all files of a process that sees none. The one with its share is as late as the share.
+      if view.files.isEmpty, !isRemoved || former.time < sent.time { continue }
+      let stored = Set(manifest.files.map(RankView.File.init))
+      guard view.files.allSatisfy({ paths.contains($0.path) || stored.contains($0) }) else { continue }
+      let commit = Commit(repository, grace: grace)
+      if let present = try await commit.present(former, if: { $0.holds(sent) }) { return present }
+    }
+    return nil
+  }
+
+  /// The committed snapshots of the group's step that can be read.
   private func snapshots(
-    of group: RankGroup, showing view: RankView
+    of group: RankGroup
   ) async throws -> [(snapshot: Snapshot, manifest: Manifest)] {
     let listed = try await repository.snapshots(of: group.run).snapshots.filter { $0.step == group.step }
     return try await repository.manifests(of: listed).compactMap { snapshot, result in
       (try? result.get()).map { (snapshot, $0) }
-    }.filter { Set($0.manifest.files.map(RankView.File.init)).isSuperset(of: view.files) }
+    }
   }
 
   /// Sends what the repository lacks of the files and gives their manifest; nil where a prune condemned what it had counted on, or

@@ -8,20 +8,39 @@ enum RankSharing {
   /// The largest file goes first, to whoever has the least to send of those that see it. A file is the same for two processes where
   /// path, size and time are the same.
   static func files(of rank: Int, in views: [Int: RankView]) -> Set<RelativePath> {
+    let ranks = views.keys.sorted()
+    // Thousands of processes mostly see the same: each of their files is then looked at once.
+    var kinds: [(view: RankView, seers: [Int])] = []
+    for (index, rank) in ranks.enumerated() {
+      guard let view = views[rank] else { continue }
+      if let kind = kinds.firstIndex(where: { $0.view == view }) {
+        kinds[kind].seers.append(index)
+      } else {
+        kinds.append((view, [index]))
+      }
+    }
     var seenBy: [RankView.File: [Int]] = [:]
-    for (rank, view) in views.sorted(by: { $0.key < $1.key }) {
-      for file in view.files { seenBy[file, default: []].append(rank) }
+    for (kind, (view, _)) in kinds.enumerated() {
+      for file in view.files { seenBy[file, default: []].append(kind) }
     }
     let ordered = seenBy.sorted { a, b in
       (b.key.size, a.key.path, a.key.modified) < (a.key.size, b.key.path, b.key.modified)
     }
-    var load: [Int: Int] = [:]
+    var load = [Int](repeating: 0, count: ranks.count)
     var files = Set<RelativePath>()
-    for (file, ranks) in ordered {
-      guard let owner = ranks.min(by: { (load[$0] ?? 0, $0) < (load[$1] ?? 0, $1) }) else { continue }
+    for (file, seenBy) in ordered {
+      var owner: Int?
+      for kind in seenBy {
+        for seer in kinds[kind].seers {
+          if let least = owner, (load[least], least) <= (load[seer], seer) { continue }
+          owner = seer
+        }
+      }
+      guard let owner else { continue }
       // A file costs something even where it is empty.
-      load[owner, default: 0] += file.size + 1
-      if owner == rank { files.insert(file.path) }
+      let (sum, isTooLarge) = load[owner].addingReportingOverflow(max(file.size, 1))
+      load[owner] = isTooLarge ? .max : sum
+      if ranks[owner] == rank { files.insert(file.path) }
     }
     return files
   }

@@ -5,12 +5,16 @@ import Repository
 /// One process's share with all that its part names, read back.
 struct StoredShare: Sendable {
   let share: RankShare
+  /// Its part's object, as it was listed before the share was read.
+  let stamp: ObjectInfo
   let part: RankPart
   let manifest: Manifest
   let record: RecordDocument?
 
   /// Reads a share; nil where it is not whole, for example since somebody has just committed and removed it.
-  static func read(_ share: RankShare, from repository: Repository) async throws -> StoredShare? {
+  private static func read(
+    _ share: RankShare, _ stamp: ObjectInfo, from repository: Repository
+  ) async throws -> StoredShare? {
     guard let part = try await repository.part(of: share) else { return nil }
     do {
       let manifest = try await repository.manifest(of: part.snapshot)
@@ -19,7 +23,7 @@ struct StoredShare: Sendable {
         let bytes = try await repository.store.get(share.record, limit: ArchiveRecord.largestRecord)
         record = try RecordDocument.decode(bytes)
       }
-      return StoredShare(share: share, part: part, manifest: manifest, record: record)
+      return StoredShare(share: share, stamp: stamp, part: part, manifest: manifest, record: record)
     } catch is FormatError {
       return nil
     } catch is DecodingError {
@@ -35,12 +39,16 @@ struct StoredShare: Sendable {
   static func all(of group: RankGroup, worldSize: Int, in repository: Repository) async throws
     -> [StoredShare]
   {
-    let keys = try await repository.listed(group.folder).keys
-    let shares = keys.compactMap(RankShare.parse).filter {
-      $0.share.worldSize == worldSize && $0.name == "part.json"
+    var found: [(share: RankShare, stamp: ObjectInfo)] = []
+    for object in try await repository.store.list(group.folder).objects {
+      guard let (share, name) = RankShare.parse(object.key), share.worldSize == worldSize,
+        name == "part.json"
+      else { continue }
+      found.append((share, object))
     }
-    return try await concurrently(shares.map(\.share).sorted { $0.rank < $1.rank }, limit: 8) { share in
-      try await read(share, from: repository)
+    found.sort { $0.share.rank < $1.share.rank }
+    return try await concurrently(found, limit: 8) { share, stamp in
+      try await read(share, stamp, from: repository)
     }.compactMap { $0 }
   }
 }
