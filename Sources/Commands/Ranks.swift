@@ -56,7 +56,11 @@ enum Ranks {
       throw UsageError("rank \(rank) is none of \(worldSize) processes, which count from 0", command: command)
     }
     // torchrun names every job "none" that was not named.
-    let job = jobs.lazy.compactMap { variables[$0] }.first { !$0.isEmpty && $0 != "none" }
+    var job = jobs.lazy.compactMap { variables[$0] }.first { !$0.isEmpty && $0 != "none" }
+    // A job that Slurm starts again keeps its id, and what it saves then is another save.
+    if let id = variables["SLURM_JOB_ID"], job == id, let count = variables["SLURM_RESTART_COUNT"] {
+      job = "\(id).\(count)"
+    }
     return Push.Rank(
       rank, of: worldSize, group: arguments.string("group") ?? job ?? "",
       patience: try arguments.seconds("rank-wait") ?? 60)

@@ -24,3 +24,11 @@ private let spec = CommandSpec(
   let found = try Ranks.find(try Arguments(["--distributed"], for: spec), variables)
   #expect(found == Push.Rank(5, of: 8, group: "77"))
 }
+
+@Test func aJobThatSlurmStartsAgainIsAnotherGroup() throws {
+  let variables = [
+    "SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "77", "SLURM_RESTART_COUNT": "3",
+  ]
+  let found = try Ranks.find(try Arguments(["--distributed"], for: spec), variables)
+  #expect(found == Push.Rank(1, of: 2, group: "77.3"))
+}
