@@ -29,8 +29,13 @@ struct RankJoin {
   ///
   /// - Throws: `EngineError.ranksDisagree`; `.incomplete` where something is missing that nobody has; `StoreError`.
   func run(_ own: RankShare, knowing views: [Int: RankView]) async throws -> Outcome {
-    let shares = try await StoredShare.all(of: own.group, worldSize: own.worldSize, in: repository)
-    let missing = Set(0..<own.worldSize).subtracting(shares.map(\.share.rank))
+    let named = try await StoredShare.named(in: own.group, worldSize: own.worldSize, of: repository)
+    // Most processes are not the last and see it by the names: they need not read what the others have written.
+    let all = Set(0..<own.worldSize)
+    let absent = all.subtracting(named.map(\.share.rank))
+    guard absent.isEmpty else { return .awaiting(absent.sorted()) }
+    let shares = try await StoredShare.read(named, from: repository)
+    let missing = all.subtracting(shares.map(\.share.rank))
     guard missing.isEmpty else { return .awaiting(missing.sorted()) }
     var merge = try RankMerge(shares)
     guard !merge.manifest.files.isEmpty else { throw EngineError.nothingToPush(path: request.path) }

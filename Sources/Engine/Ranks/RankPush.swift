@@ -170,9 +170,8 @@ public struct RankPush: Sendable {
 
   /// The whole shares of the other processes.
   private func shares(beside own: RankShare) async throws -> [StoredShare] {
-    try await StoredShare.all(of: own.group, worldSize: own.worldSize, in: repository).filter {
-      $0.share.rank != own.rank
-    }
+    let named = try await StoredShare.named(in: own.group, worldSize: own.worldSize, of: repository)
+    return try await StoredShare.read(named.filter { $0.share.rank != own.rank }, from: repository)
   }
 
   /// The committed snapshot, whole as listings tell, that has the files that this process has sent and, as far as sizes and times tell,

@@ -35,19 +35,23 @@ struct StoredShare: Sendable {
     }
   }
 
-  /// All whole shares of a group of so many processes, ordered by rank.
-  static func all(of group: RankGroup, worldSize: Int, in repository: Repository) async throws
-    -> [StoredShare]
-  {
-    var found: [(share: RankShare, stamp: ObjectInfo)] = []
-    for object in try await repository.store.list(group.folder).objects {
+  /// The shares of a group of so many processes whose part is there, ordered by rank, by their names alone.
+  static func named(
+    in group: RankGroup, worldSize: Int, of repository: Repository
+  ) async throws -> [(share: RankShare, stamp: ObjectInfo)] {
+    try await repository.store.list(group.folder).objects.compactMap { object in
       guard let (share, name) = RankShare.parse(object.key), share.worldSize == worldSize,
         name == "part.json"
-      else { continue }
-      found.append((share, object))
-    }
-    found.sort { $0.share.rank < $1.share.rank }
-    return try await concurrently(found, limit: 8) { share, stamp in
+      else { return nil }
+      return (share, object)
+    }.sorted { $0.share.rank < $1.share.rank }
+  }
+
+  /// Those of the named shares that are whole.
+  static func read(
+    _ named: [(share: RankShare, stamp: ObjectInfo)], from repository: Repository
+  ) async throws -> [StoredShare] {
+    try await concurrently(named, limit: 8) { share, stamp in
       try await read(share, stamp, from: repository)
     }.compactMap { $0 }
   }
