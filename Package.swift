@@ -57,6 +57,7 @@ let package = Package(
       ],
       path: "Fuzzing", swiftSettings: strict),
 
+    // Empty but under the thread sanitizer.
     .target(name: "MutexOrder", path: "Tests/Sanitizers", publicHeadersPath: "."),
     .target(
       name: "TestSupport", dependencies: ["Platform", "MutexOrder"], path: "Tests/Support",
