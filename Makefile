@@ -51,8 +51,8 @@ fuzz: ## INPUTS mutated inputs for every reader of outside bytes, of SEED or a n
 	.build/release/fuzz $(INPUTS) $(SEED)
 
 # The address sanitizer takes the undefined-behaviour checks of the C and C++ sources along, as traps: swiftc has no runtime for
-# them on Linux, and Swift code checks itself. Tests that hold times to limits need a machine that does little else. The thread sanitizer reports accesses under Synchronization.Mutex that
-# had to wait: the waiting is in a library that it does not see. What it reports elsewhere is to be read.
+# them on Linux, and Swift code checks itself. Any report of either sanitizer fails the run; what they cannot know they are told
+# in scripts/leaks.supp and Tests/Sanitizers.
 UNDEFINED := -fsanitize=undefined -fsanitize-trap=undefined
 sanitize: ## the tests of the Swift targets under the address, undefined-behaviour and thread sanitizers
 	@scripts/setup.sh build

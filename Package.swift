@@ -57,7 +57,11 @@ let package = Package(
       ],
       path: "Fuzzing", swiftSettings: strict),
 
-    .target(name: "TestSupport", dependencies: ["Platform"], path: "Tests/Support", swiftSettings: strict),
+    // Empty but under the thread sanitizer.
+    .target(name: "MutexOrder", path: "Tests/Sanitizers", publicHeadersPath: "."),
+    .target(
+      name: "TestSupport", dependencies: ["Platform", "MutexOrder"], path: "Tests/Support",
+      swiftSettings: strict),
     tests(of: "Platform"),
     tests(of: "Digests", with: ["Platform"]),
     tests(of: "HTTP", with: ["Platform"]),

@@ -136,17 +136,13 @@ struct HTTPClientTests {
     }
   }
 
-  @Test func cancelledRequestsEndAtOnce() async throws {
+  @Test func cancelledRequestsEndBeforeTheyAreGivenUp() async throws {
     let server = try TestServer { _ in .silence }
     let client = HTTPClient()
     let task = Task { try await client.send(HTTPRequest("GET", server.url)) }
-    try await Task.sleep(for: .milliseconds(50))
-    let clock = ContinuousClock()
-    let time = await clock.measure {
-      task.cancel()
-      _ = await task.result
-    }
-    #expect(time < .seconds(5), "the server would be silent for a minute")
+    while server.connections == 0 { try await Task.sleep(for: .milliseconds(1)) }
+    task.cancel()
+    // Left alone it would throw that the transfer stands still.
     await #expect(throws: CancellationError.self) { try await task.value }
     let early = Task {
       withUnsafeCurrentTask { $0?.cancel() }
@@ -204,7 +200,7 @@ struct HTTPClientTests {
     }
     var options = HTTPOptions()
     options.connections = 1
-    options.connectSeconds = 0.3
+    options.connectSeconds = 1
     options.stallSeconds = 1
     let client = HTTPClient(options)
     try await withThrowingTaskGroup(of: Int.self) { group in

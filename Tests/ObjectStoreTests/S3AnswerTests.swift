@@ -308,18 +308,18 @@ struct S3AnswerTests {
 
   @Test func cancellingEndsACallThatHangs() async throws {
     let server = try S3Server(always: .silence)
-    let store = RetryingStore(try server.store())
+    // A call that were not ended would throw that the server stands still, as it is not tried again.
+    var once = RetryPolicy()
+    once.attempts = 1
+    let store = RetryingStore(try server.store(), policy: once)
     let calls = [
       Task { _ = try await store.get("key", limit: 1) },
       Task { _ = try await store.put("key", Payload([1])) },
       Task { _ = try await store.list("") },
     ]
     while server.requests.count < 3 { try await Task.sleep(for: .milliseconds(5)) }
-    let time = await ContinuousClock().measure {
-      for call in calls { call.cancel() }
-      for call in calls { await #expect(throws: CancellationError.self) { try await call.value } }
-    }
-    #expect(time < .seconds(5), "the server would be silent for a minute")
+    for call in calls { call.cancel() }
+    for call in calls { await #expect(throws: CancellationError.self) { try await call.value } }
   }
 }
 

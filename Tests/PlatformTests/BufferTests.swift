@@ -27,13 +27,13 @@ import Testing
     let served = Served()
     var waiters: [Task<Void, any Error>] = []
     for number in 0..<3 {
-      let task = Task {
+      // It runs here until it waits, so that they ask in this order.
+      let task = Task.immediate {
         let buffer = try await pool.take()
         await served.add(number)
         _ = buffer
       }
       waiters.append(task)
-      try await Task.sleep(for: .milliseconds(20))
     }
     #expect(await served.numbers.isEmpty, "nobody gets what another holds")
     #expect(held?.capacity == 16)
@@ -46,8 +46,7 @@ import Testing
   func cancelled() async throws {
     let pool = BufferPool(bufferSize: 16, count: 1)
     var held: Buffer? = try await pool.take()
-    let waiter = Task { try await pool.take().capacity }
-    try await Task.sleep(for: .milliseconds(20))
+    let waiter = Task.immediate { try await pool.take().capacity }
     waiter.cancel()
     await #expect(throws: CancellationError.self) { try await waiter.value }
     let early = Task {
