@@ -31,7 +31,10 @@ enum Ranks {
     var rank = try arguments.integer("rank")
     var worldSize = try arguments.integer("world-size", atLeast: 1, atMost: RankShare.largestWorld)
     if arguments.has("distributed"), rank == nil || worldSize == nil {
-      guard let (first, second) = launchers.first(where: { variables[$0.0] != nil && variables[$0.1] != nil })
+      guard
+        let (first, second) = launchers.first(where: {
+          [$0.0, $0.1].allSatisfy { variables[$0]?.isEmpty == false }
+        })
       else {
         throw UsageError(
           "--distributed finds no rank: none of \(launchers.map(\.0).joined(separator: ", ")) is set with its size",

@@ -31,8 +31,8 @@ public struct Pending: Sendable {
   public var groups: [Group]
   /// Packs that no snapshot needs and that no prune has condemned yet.
   public var packs: [ObjectInfo]
-  /// Uploads that were begun and not ended.
-  public var uploads: [PendingUpload]
+  /// Uploads that were begun and not ended; nil where the credentials may not list them.
+  public var uploads: [PendingUpload]?
   /// How many objects prunes have condemned.
   public var condemned: Int
   /// The store's clock.
@@ -51,10 +51,12 @@ public struct Pending: Sendable {
       }
       needed.formUnion(manifest.packs.map(\.key))
     }
+    var uploads: [PendingUpload]?
+    do { uploads = try await repository.store.listUploads(ObjectKey.packs) } catch StoreError.denied {}
     return Pending(
       groups: groups(try await repository.store.list(ObjectKey.parts).objects),
       packs: packs.objects.filter { !needed.contains($0.key) && !condemned.contains($0.key) },
-      uploads: try await repository.store.listUploads(ObjectKey.packs), condemned: condemned.count,
+      uploads: uploads, condemned: condemned.count,
       now: packs.now)
   }
 

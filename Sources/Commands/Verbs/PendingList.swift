@@ -18,7 +18,7 @@ enum PendingList {
     let groups: [Group]
     let packs: Int
     let packBytes: Int
-    let uploads: Int
+    let uploads: Int?
     let condemnedObjects: Int
   }
 
@@ -36,7 +36,7 @@ enum PendingList {
             begunRanks: group.begun, absentRanks: group.absent, since: group.since.rfc3339,
             latest: group.latest.rfc3339)
         }, packs: pending.packs.count, packBytes: pending.packs.reduce(0) { $0 + $1.size },
-        uploads: pending.uploads.count, condemnedObjects: pending.condemned))
+        uploads: pending.uploads?.count, condemnedObjects: pending.condemned))
     return .done
   }
 
@@ -48,7 +48,9 @@ enum PendingList {
       var words: [String] = []
       if !group.begun.isEmpty { words.append("\(Quantity.ranks(group.begun)) began and did not finish") }
       if !group.absent.isEmpty { words.append("\(Quantity.ranks(group.absent)) did not begin") }
-      if words.isEmpty { words.append("all are there: push any of them again to commit") }
+      if words.isEmpty {
+        words.append("all are there: push one of them again, which commits or says why not")
+      }
       lines.append(
         "\(group.group.run)@\(group.group.step): \(group.stored.count) of \(group.worldSize) ranks stored since \(group.since.localMinute), last at \(group.latest.localMinute); \(words.joined(separator: ", "))"
       )
@@ -60,9 +62,11 @@ enum PendingList {
         "\(Quantity.count(pending.packs.count, "pack")), \(bytes), belong to no snapshot (the oldest of \(oldest)): the next push uses them, or prune removes them"
       )
     }
-    if !pending.uploads.isEmpty {
+    let uploads = pending.uploads?.count ?? 0
+    if pending.uploads == nil { lines.append("unfinished uploads may not be listed with these credentials") }
+    if uploads > 0 {
       lines.append(
-        "\(Quantity.count(pending.uploads.count, "upload")) not finished: prune ends those that are older than the grace period"
+        "\(Quantity.count(uploads, "upload")) not finished: prune ends those that are older than the grace period"
       )
     }
     if pending.condemned > 0 {

@@ -161,7 +161,7 @@ enum PruneCommand: Command {
       lines.append("\(report.waiting) unused objects wait for the end of their grace period")
     }
     if report.abortedUploads > 0 {
-      lines.append("ended \(report.abortedUploads) uploads that nobody finished")
+      lines.append("ended \(Quantity.count(report.abortedUploads, "upload")) that nobody finished")
     }
     if report.abandonedShares > 0 {
       lines.append(

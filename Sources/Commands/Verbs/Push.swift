@@ -93,6 +93,10 @@ enum PushCommand: Command {
     _ request: Push.Request, to repository: Repository, _ environment: Environment
   ) async throws -> ExitCode {
     guard let rank = request.rank else { return .failed }
+    var status = stat()
+    if stat(request.path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+      throw UsageError("ranks push a directory together, and \(request.path) is none", command: spec.name)
+    }
     let report = try await RankPush(
       repository, resources: environment.resources(for: repository), progress: environment.progress,
       grace: environment.configuration.grace
@@ -115,8 +119,10 @@ enum PushCommand: Command {
       environment.console.show("\(present.label) is in the repository, with all files of \(who)")
     case .awaiting(let ranks):
       (state, awaited) = ("awaiting", ranks)
-      environment.console.show(
-        "stored the share of \(who): \(share); no snapshot of \(report.run)@\(report.step) yet, it awaits \(Quantity.ranks(ranks))"
+      environment.console.show("stored the share of \(who): \(share)")
+      // Not quiet: whoever looks at exit codes alone would take it for a snapshot.
+      environment.console.warn(
+        "there is no snapshot of \(report.run)@\(report.step) yet: it awaits \(Quantity.ranks(ranks)), in this group (ckbackup list --pending)"
       )
     }
     try environment.console.json(
