@@ -56,21 +56,45 @@ import Testing
     while hasRun {
       turn += 1
       let (world, scratch) = try await three()
-      // What only step 1 needs becomes unused while a push of the same content is under way.
+      // What only step 2 needs becomes unused while a push of the same content is under way.
       let racing = RacingStore(world.memory, at: turn) {
         _ = try? await world.prune(RetentionPolicy(last: 1))
       }
-      let pushed = try await world.push("\(scratch.path)/1", step: 9, in: racing)
+      let pushed = try await world.push("\(scratch.path)/2", step: 9, in: racing)
       for _ in 0..<2 {
         world.clock.advance(86_401)
         try await world.prune(RetentionPolicy(last: 5))
       }
       #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
       try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
-      #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/1"), "turn \(turn)")
+      #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/2"), "turn \(turn)")
       hasRun = await racing.hasRun
     }
     #expect(turn > 10)
+  }
+
+  @Test(
+    "a push that stands still for days at whatever call, while prunes come and go, commits nothing that they took"
+  )
+  func stoppedPush() async throws {
+    var turn = 0
+    var hasRun = true
+    var harmed: [Int] = []
+    while hasRun {
+      turn += 1
+      let (world, scratch) = try await three()
+      let racing = RacingStore(world.memory, at: turn) {
+        for policy in [RetentionPolicy(last: 1), RetentionPolicy(last: 5)] {
+          _ = try? await world.prune(policy)
+          world.clock.advance(86_401)
+        }
+      }
+      _ = try? await world.push("\(scratch.path)/2", step: 9, in: racing)
+      if try await !world.verify(.deep).damages.isEmpty { harmed.append(turn) }
+      hasRun = await racing.hasRun
+    }
+    // The marker itself, sent days after the last look, is beyond what a push can see.
+    #expect(harmed == [turn - 1], "harmed at \(harmed) of \(turn - 1) calls")
   }
 
   @Test("the labels of a push that committed the same content meanwhile stay")
