@@ -41,18 +41,6 @@ MUTATIONS = [
     Mutation("the marker is put before manifest and record", "Sources/Engine/Push.swift",
              "let reference = try await repository.write(manifest)\n",
              "let reference = try await repository.write(manifest)\n    try await repository.write(source.snapshot(of: manifest, addedBytes: added, at: reference, replacing: former))\n"),
-    Mutation("'already present' is said without a look at the store", "Sources/Engine/Commit.swift",
-             "return isWhole && fits(held) ? snapshot : nil", "return (isWhole || !isWhole) && fits(held) ? snapshot : nil"),
-    Mutation("a push relies on packs that are condemned or damaged", "Sources/Engine/KnownChunks.swift",
-             "avoided.contains(reference.key) ? nil : stored[reference.key]", "stored[reference.key]"),
-    Mutation("a prune deletes at once, without a grace period", "Sources/Engine/Prune.swift",
-             "let due = records.filter { now.seconds(since: $0.written) >= grace }", "let due = records"),
-    Mutation("a prune deletes what it condemned, needed again or not", "Sources/Engine/Prune.swift",
-             "let unused = record.objects.filter { !state.isNeeded($0) && sizes[$0] != nil",
-             "let unused = record.objects.filter { sizes[$0] != nil"),
-    Mutation("a prune condemns young packs that no snapshot names yet, and deletes after a minute", "Sources/Engine/Prune.swift",
-             "let due = records.filter { now.seconds(since: $0.written) >= grace }",
-             "let due = records.filter { now.seconds(since: $0.written) >= 60 }"),
     Mutation("a prune lists the packs after the markers", "Sources/Engine/Prune.swift",
              "    let packs = try await repository.store.list(ObjectKey.packs)\n"
              "    let manifests = try await repository.store.list(ObjectKey.manifests)\n"
@@ -90,7 +78,8 @@ def copy_sources():
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
     for name in names.decode().split("\0"):
         source = ROOT / name
-        if not name or not source.is_file() or name.startswith("Tests/") and not name.startswith("Tests/Support/"):
+        # Only what the simulation is built of.
+        if not name or not source.is_file() or re.match("Tests/(Fixtures|[A-Za-z]+Tests)/", name):
             continue
         put(COPY / name, source.read_bytes())
     # SwiftPM wants the folders of the targets that it is not asked to build.
