@@ -62,7 +62,7 @@ MUTATIONS = [
     Mutation("files that no rank has sent are not missed", "Sources/Engine/Ranks/RankJoin.swift",
              "if gaps.isEmpty { return nil }", "if !gaps.isEmpty || gaps.isEmpty { return nil }"),
     Mutation("a rank takes a snapshot that has its share for its own", "Sources/Engine/Ranks/RankPush.swift",
-             ".filter { Set($0.manifest.files.map(RankView.File.init)).isSuperset(of: view.files) }", ""),
+             "guard Set(manifest.files.map(RankView.File.init)).isSuperset(of: view.files) else { continue }\n", "_ = manifest\n"),
     Mutation("a copy puts the marker without the packs", "Sources/Engine/Copy.swift",
              "guard let key = try await packs.place(pack, state) else { return false }",
              "guard let key = Optional(pack.key) else { return false }"),
