@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from harness.trees import assert_nothing_but, assert_same, make_checkpoint
+from harness.trees import assert_nothing_but, assert_same, copy_fixture, make_checkpoint
 
 
 @pytest.fixture
@@ -80,3 +80,19 @@ def test_a_push_after_a_loss_sends_what_is_gone(pushed, checkpoint, tmp_path):
     pushed.ck.restore("demo@1500", tmp_path / "out/restored")
     assert_same(tmp_path / "out/restored", next_one)
     assert_nothing_but(tmp_path / "out", "restored")
+
+
+def test_a_local_copy_is_compared_without_a_download(new_repository, tmp_path):
+    repository = new_repository("directory")
+    checkpoint = copy_fixture("hf_full/checkpoint-10", tmp_path)
+    repository.ck.push(checkpoint, "--run", "demo")
+    for key in repository.objects.packs():
+        repository.objects.delete(key)
+    assert "every byte the same" in repository.ck("verify", "demo@10", "--local", checkpoint).out
+    with open(checkpoint / "config.json", "r+b") as file:
+        file.write(b"[")
+    (checkpoint / "rng_state.pth").unlink()
+    told = repository.ck("verify", "demo@10", "--local", checkpoint, "--json", expect=3).json["differences"]
+    assert told == [{"kind": "has other content", "path": "config.json"}, {"kind": "is missing", "path": "rng_state.pth"}]
+    repository.ck("verify", "--local", checkpoint, expect=2)
+    repository.ck("verify", "demo@10", "--local", checkpoint, "--deep", expect=2)

@@ -60,8 +60,7 @@ struct Commit {
   /// stored; else nil. What was read before files were hashed may be hours old, so all of it is looked at again.
   func present(_ former: Snapshot, if fits: (Manifest) -> Bool) async throws -> Snapshot? {
     let store = repository.store
-    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
-    let avoided = condemned.union(try await repository.ledger().ledger.damaged)
+    let avoided = try await repository.avoidedObjects()
     let stored = try await repository.storedPacks()
     guard let snapshot = try await repository.snapshot(at: former.key),
       try await store.head(snapshot.record + "record.json") != nil

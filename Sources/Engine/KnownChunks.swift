@@ -18,8 +18,7 @@ struct KnownChunks {
   static func load(from repository: Repository) async throws -> KnownChunks {
     // Deletions come before the packs' listing: a prune removes packs first and its record last, so what is not in a record
     // that was read and still is in a later listing is safe.
-    let condemned = try await repository.deletions().records.flatMap(\.objects)
-    let avoided = Set(condemned).union(try await repository.ledger().ledger.damaged)
+    let avoided = try await repository.avoidedObjects()
     let stored = try await repository.storedPacks()
     let snapshots = try await repository.snapshots().snapshots
     var index = ChunkIndex()
@@ -50,6 +49,11 @@ struct KnownChunks {
 }
 
 extension Repository {
+  /// Keys of objects that must not be relied on: condemned by a prune or found damaged by a verify.
+  func avoidedObjects() async throws -> Set<String> {
+    Set(try await deletions().records.flatMap(\.objects)).union(try await ledger().ledger.damaged)
+  }
+
   /// Every pack in the store, by key.
   func storedPacks() async throws -> [String: ObjectInfo] { try await listed(ObjectKey.packs) }
 

@@ -44,8 +44,7 @@ struct RankJoin {
       throw EngineError.incomplete(path: request.path, defects: merge.absences)
     }
 
-    let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
-    let avoided = condemned.union(try await repository.ledger().ledger.damaged)
+    let avoided = try await repository.avoidedObjects()
     let commit = Commit(repository, grace: grace)
     guard try await commit.adoptETags(&merge.manifest, avoided: avoided) else {
       return try await lost(shares, own, avoided)
