@@ -90,11 +90,12 @@ final class FileWriter: Sendable {
       let file = files[index]
       let output = try root.openForWriting(file.path)
       try output.setPermissions(file.attributes.permissions & 0o777)
+      try root.setModified(file.path, file.attributes.modified)
+      // Last, so that mode and time are durable too.
       if !together {
         try output.sync()
         output.forgetPages()
       }
-      try root.setModified(file.path, file.attributes.modified)
     }
     if together, ck_syncfs(root.descriptor) != 0 { throw SystemError.last("syncfs", root.path) }
   }
