@@ -50,7 +50,7 @@ extension Manifest {
     let modified = UInt32(truncatingIfNeeded: stamp?.seconds ?? 0)
     let object = json.count <= Self.largestExpanded ? try Gzip.compress(json, modified: modified) : []
     guard !object.isEmpty, object.count <= Self.largestObject,
-      json.count <= Gzip.largestExpanded(from: object.count)
+      json.count <= Gzip.largestExpanded(from: object.count), !MetadataCoding.isMostlyTiny(json)
     else {
       throw .invalid(object: "manifest of \(run)@\(step)", detail: "it has too many files and chunks")
     }

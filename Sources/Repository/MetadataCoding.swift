@@ -45,7 +45,7 @@ enum MetadataCoding {
 
   /// Whether JSON is made of values that are much smaller than those of any real object, in order to take much more memory than its
   /// size: Foundation's decoder keeps about 25 bytes for each. A chunk has 15 bytes or more a value.
-  private static func isMostlyTiny(_ bytes: [UInt8]) -> Bool {
+  static func isMostlyTiny(_ bytes: [UInt8]) -> Bool {
     let most = 100_000 + bytes.count / 8
     guard bytes.count > most else { return false }
     return bytes.reduce(0) { $0 + ($1 == UInt8(ascii: ",") ? 1 : 0) } > most
