@@ -9,7 +9,6 @@ and checks once more. Prints how many kills landed where; exit code 1 where a ro
 
 import argparse
 import contextlib
-import os
 import random
 import secrets
 import shutil
@@ -192,11 +191,8 @@ class Rounds:
     def place_of_restore(self, objects, found, left):
         if (self.place / "checkpoint").exists():
             return "after the rename"
-        names = os.listdir(self.place)
-        files = [path for name in names for path in (self.place / name).rglob("*") if path.is_file()]
-        if not files:
-            return "before the first file"
-        return "while it wrote" if names else "before the first file"
+        wrote = any(path.is_file() for path in self.place.rglob("*"))
+        return "while it wrote" if wrote else "before the first file"
 
     def place_of_prune(self, objects, found, left):
         def gone(prefix):
