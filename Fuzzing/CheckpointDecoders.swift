@@ -40,6 +40,21 @@ func checkpointDecoders(_ scratch: String) throws -> [Decoder] {
         for entry in zip.entries.prefix(8) { _ = try zip.bytes(of: entry, in: file, limit: 1 << 20) }
       }),
     Decoder(
+      name: "pickle", share: 100,
+      seeds: try [
+        fixture("dcp_fsdp2/step-3/.metadata"), pickle("plain_torch/views.pt"),
+        pickle("hf_full/\(deep)/training_args.bin"),
+      ],
+      isText: false, bombs: [{ [UInt8](repeating: 0x5d, count: 16 << 20) + [0x2e] }, { manyMemos }],
+      read: { bytes in
+        let root = try Pickle(bytes).root
+        _ = root.json
+        for (_, value) in (root.entries ?? []).prefix(1000) {
+          guard let tensor = TorchTensor(value) else { continue }
+          if tensor.count * tensor.itemSize < 0 { throw Broken(rule: "a tensor has a size") }
+        }
+      }),
+    Decoder(
       name: "trainer state", share: 60, seeds: try states.map(fixture), isText: true, bombs: [{ longLog }],
       read: { bytes in
         let state = try JSONValue(parsingTrainerState: try maskingSecrets(in: bytes))
@@ -120,4 +135,20 @@ private var manyTensors: [UInt8] {
 private var longLog: [UInt8] {
   let rows = (0..<60_000).map { "{\"eval_\($0)\":1e308,\"loss\":NaN,\"step\":\($0)}" }
   return Array("{\"best_metric\":1e308,\"log_history\":[\(rows.joined(separator: ","))]}".utf8)
+}
+
+/// The pickle in a torch file.
+private func pickle(_ name: String) throws -> [UInt8] {
+  let file = try OpenFile("\(fixtures)/\(name)")
+  let zip = try TorchZip(reading: file)
+  guard let entry = zip.entry("data.pkl") else { throw Broken(rule: "a torch file has a pickle") }
+  return try zip.bytes(of: entry, in: file, limit: 1 << 20)
+}
+
+/// Stores one value under ever new numbers.
+private var manyMemos: [UInt8] {
+  [0x4e]
+    + (0..<3_000_000).flatMap { number in
+      [0x72] + (0..<4).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) }
+    } + [0x2e]
 }

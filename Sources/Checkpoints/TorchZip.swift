@@ -83,10 +83,15 @@ public struct TorchZip: Sendable {
     guard entry.method == 0, entry.storedSize == entry.size, entry.size <= limit else {
       throw TorchZipDefect.directory(reason: "\(entry.display) is compressed or larger than \(limit) bytes")
     }
-    let start = try entry.dataOffset ?? Self.readHeader(entry, file)
-    let bytes = try file.bytes(at: start, count: entry.size)
+    let bytes = try file.bytes(at: try Self.range(of: entry, in: file).lowerBound, count: entry.size)
     guard bytes.count == entry.size else { throw TorchZipDefect.endMissing(fileSize: file.size) }
     return bytes
+  }
+
+  /// Where the stored bytes of an entry lie in the file. Throws `TorchZipDefect` where its own header is wrong, or `SystemError`.
+  public static func range(of entry: Entry, in file: OpenFile) throws -> Range<Int> {
+    let start = try entry.dataOffset ?? readHeader(entry, file)
+    return start..<start + entry.storedSize
   }
 
   /// Each entry must end before the next begins, by the smallest header that it can have.
