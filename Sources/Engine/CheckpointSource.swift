@@ -182,7 +182,7 @@ struct CheckpointSource: Sendable {
       note: request.note,
       metrics: snapshot.metrics,
       best: findings.best.map { .init(metric: $0.name, value: $0.value, step: $0.step) },
-      worldSize: findings.worldSize, resumable: findings.isResumable,
+      worldSize: findings.parallelism.world, resumable: findings.use.isResumable,
       hyperparameters: facts.hyperparameters.merging(parameters) { _, given in given },
       results: facts.results.merging(results) { _, given in given }, trainingLog: facts.trainingLog,
       versions: facts.versions,

@@ -37,7 +37,7 @@ private func expected() throws -> [String: Expected] {
     for metric in ["loss", "eval_loss", "best_metric", "epoch"] {
       #expect(inspection.findings.metrics[metric] == expected.metrics?[metric] ?? nil, "\(metric)")
     }
-    #expect(inspection.findings.isResumable == (name != "hf_full/final"))
+    #expect(inspection.findings.use.isResumable == (name != "hf_full/final"))
   }
 
   @Test(
@@ -139,9 +139,9 @@ private func expected() throws -> [String: Expected] {
 
   @Test("the number of processes is that of the random states")
   func worldSize() throws {
-    #expect(try Inspection(fixtures + "/hf_ds_zero2/checkpoint-4").findings.worldSize == 2)
-    #expect(try Inspection(fixtures + "/hf_full/checkpoint-10").findings.worldSize == 1)
-    #expect(try Inspection(fixtures + "/hf_full/final").findings.worldSize == nil)
+    #expect(try Inspection(fixtures + "/hf_ds_zero2/checkpoint-4").findings.parallelism.world == 2)
+    #expect(try Inspection(fixtures + "/hf_full/checkpoint-10").findings.parallelism.world == 1)
+    #expect(try Inspection(fixtures + "/hf_full/final").findings.parallelism.world == nil)
   }
 
   @Test("the best metric has the name, the step and the direction that the log tells")

@@ -17,23 +17,25 @@ struct HuggingFaceTrainer: Layout {
     var findings = Findings(layout: "hf_trainer")
     let state = checkpoint.value("trainer_state.json")
     let ranks = Self.ranks(checkpoint.topFiles)
-    findings.parts = parts(checkpoint, hasRandomState: !ranks.isEmpty || checkpoint.has("rng_state.pth"))
-    findings.layout = name(checkpoint, findings.parts)
+    addParts(checkpoint, to: &findings)
+    let parts = Set(findings.parts.keys)
+    findings.layout = name(checkpoint, parts)
     findings.step = state.flatMap(Self.step) ?? checkpoint.place.step
-    findings.worldSize = ranks.max().map { $0 + 1 } ?? (checkpoint.has("rng_state.pth") ? 1 : nil)
+    findings.parallelism.world = ranks.max().map { $0 + 1 } ?? (checkpoint.has("rng_state.pth") ? 1 : nil)
     if let state {
       let log = TrainerLog(state: state, arguments: checkpoint.value("args.json"))
       findings.metrics = log.metrics
       findings.best = log.best
     }
     findings.defects =
-      progressDefects(checkpoint, state, findings.parts) + weightDefects(checkpoint, findings.parts)
+      progressDefects(checkpoint, state, parts) + weightDefects(checkpoint, parts)
       + ShardChecks(reader: checkpoint).defects() + randomStateDefects(ranks)
     return findings
   }
 
   private func name(_ checkpoint: CheckpointReader, _ parts: Set<Findings.Part>) -> String {
-    let isTraining = parts != [.weights] || isNumbered(checkpoint.place.name, "checkpoint-")
+    let isTraining =
+      !parts.isSubset(of: [.weights, .configuration]) || isNumbered(checkpoint.place.name, "checkpoint-")
     var name = isTraining ? "hf_trainer" : "hf_model"
     if checkpoint.has("adapter_config.json") { name += "+peft" }
     if !stepDirectories(checkpoint).isEmpty { name += "+deepspeed" }
@@ -41,23 +43,43 @@ struct HuggingFaceTrainer: Layout {
     return name
   }
 
-  private func parts(_ checkpoint: CheckpointReader, hasRandomState: Bool) -> Set<Findings.Part> {
-    var parts: Set<Findings.Part> = []
-    if hasWeights(checkpoint) { parts.insert(.weights) }
-    if hasOptimizer(checkpoint) { parts.insert(.optimizer) }
-    if checkpoint.has("trainer_state.json") { parts.insert(.progress) }
-    if hasRandomState { parts.insert(.rng) }
-    return parts
+  /// The files of each part, by their names.
+  private func addParts(_ checkpoint: CheckpointReader, to findings: inout Findings) {
+    let inSteps = files(checkpoint, in: stepDirectories(checkpoint))
+    let names = checkpoint.topFiles
+    func add(_ part: Findings.Part, _ isPart: (String) -> Bool) {
+      findings.add(part, names.filter(isPart).compactMap { try? RelativePath($0) })
+    }
+    add(.weights) { isModelWeights($0) || ($0.hasPrefix("pytorch_model_fsdp") && $0.hasSuffix(".bin")) }
+    findings.add(
+      .weights,
+      files(checkpoint, in: checkpoint.topDirectories.filter { isNumbered($0, "pytorch_model_fsdp_") }))
+    if findings.parts[.weights] == nil { findings.add(.weights, inSteps) }
+    add(.optimizer) { $0 == "optimizer.pt" || $0.hasPrefix("optimizer") && $0.hasSuffix(".bin") }
+    findings.add(
+      .optimizer, files(checkpoint, in: checkpoint.topDirectories.filter { isNumbered($0, "optimizer_") }))
+    findings.add(.optimizer, inSteps)
+    add(.schedule) { $0 == "scheduler.pt" }
+    // DeepSpeed keeps the schedule in its own files (runtime/engine.py, `save_checkpoint`).
+    findings.add(.schedule, inSteps)
+    add(.progress) { $0 == trainerStateName }
+    add(.random) { $0 == "rng_state.pth" || $0.hasPrefix("rng_state_") && $0.hasSuffix(".pth") }
+    add(.configuration) {
+      ["config.json", "adapter_config.json", "generation_config.json", "training_args.bin", "args.json"]
+        .contains($0)
+    }
+  }
+
+  /// The regular files below some directories of the root.
+  private func files(_ checkpoint: CheckpointReader, in directories: [String]) -> [RelativePath] {
+    let directories = Set(directories)
+    return checkpoint.tree.files.map(\.path).filter {
+      $0.parent != nil && directories.contains(String(decoding: $0.components[0], as: UTF8.self))
+    }
   }
 
   private func hasGatheredWeights(_ checkpoint: CheckpointReader) -> Bool {
     checkpoint.topFiles.contains(where: isModelWeights)
-  }
-
-  /// Weights that are gathered, or lie in the parts that DeepSpeed or FSDP wrote.
-  private func hasWeights(_ checkpoint: CheckpointReader) -> Bool {
-    hasGatheredWeights(checkpoint) || !stepDirectories(checkpoint).isEmpty
-      || hasFSDPWeights(checkpoint)
   }
 
   /// One directory a model, or one file, or one a process: `pytorch_model_fsdp_0/`, `pytorch_model_fsdp.bin`,

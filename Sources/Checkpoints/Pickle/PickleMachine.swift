@@ -50,7 +50,7 @@ struct PickleMachine {
     case 0x8a: try long(try length(1))  // LONG1
     case 0x8b: try long(try length(4))  // LONG4
     case 0x47:
-      try push(.double(Double(bitPattern: UInt64(truncatingIfNeeded: try unsigned(8)).byteSwapped)))  // BINFLOAT
+      try push(.double(Double(bitPattern: UInt64(truncatingIfNeeded: try unsigned(8)).byteSwapped)))
     case 0x53: try push(.text(unquoted(try line())))  // STRING
     case 0x56: try push(.text(try line()))  // UNICODE
     case 0x8c, 0x55: try push(.text(try take(try length(1))))  // SHORT_BINUNICODE SHORT_BINSTRING

@@ -36,21 +36,22 @@ enum CheckCommand: Command {
     let inspection = try Inspection(path)
     let (tree, findings) = (inspection.tree, inspection.findings)
     for entry in tree.skipped { environment.console.warn(entry.sentence) }
+    for notice in findings.notices { environment.console.warn(notice.sentence) }
     for defect in inspection.defects { environment.console.result(defect.sentence) }
     let step = inspection.step.map { "step \($0)" } ?? "no step"
     let verdict =
       inspection.isComplete
       ? inspection.layout == "plain"
         ? "no known layout, so only the files' own headers were looked at"
-        : findings.isResumable ? "complete, training can go on from it" : "complete" : "NOT complete"
+        : "complete, \(findings.use.words)" : "NOT complete"
     environment.console.result(
       "\(path): \(inspection.layout), \(step), \(Quantity.format(bytes: tree.totalBytes)) in \(Quantity.count(tree.files.count, "file")), \(verdict)"
     )
     try environment.console.json(
       Result(
         path: path, layout: inspection.layout, run: inspection.suggestedRun, step: inspection.step,
-        complete: inspection.isComplete, resumable: findings.isResumable, files: tree.files.count,
-        bytes: tree.totalBytes, worldSize: findings.worldSize, metrics: findings.metrics,
+        complete: inspection.isComplete, resumable: findings.use.isResumable, files: tree.files.count,
+        bytes: tree.totalBytes, worldSize: findings.parallelism.world, metrics: findings.metrics,
         defects: inspection.defects.map { .init(file: $0.file?.display, message: $0.sentence) },
         skipped: tree.skipped.map(\.sentence)))
     return inspection.isComplete ? .done : .damage

@@ -57,7 +57,7 @@ extension CheckpointSource {
       RankPart.Absence(file: defect.file?.display, sentence: defect.sentence)
     }
     let part = RankPart(
-      view: view, snapshot: snapshot, hasWeights: inspection.findings.parts.contains(.weights),
+      view: view, snapshot: snapshot, hasWeights: inspection.findings.parts[.weights] != nil,
       absences: absences, hasRecord: withRecord)
     try await repository.write(part, of: share)
   }

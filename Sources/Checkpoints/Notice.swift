@@ -1,0 +1,34 @@
+import Platform
+
+/// Something about a checkpoint that its owner should know although nothing is missing or torn: data; `sentence` is its words.
+public struct Notice: Equatable, Sendable {
+  /// The file it is about, below the checkpoint's root; nil where it is the checkpoint itself.
+  public let file: RelativePath?
+  /// What it says.
+  public let kind: Kind
+
+  /// The kinds of notices.
+  public enum Kind: Equatable, Sendable {
+    /// The adapter's base model is a path of the machine that trained it, without which the adapter is worthless.
+    case localBaseModel(String)
+    /// The adapter does not say what it belongs to.
+    case noBaseModel
+  }
+
+  init(_ file: RelativePath?, _ kind: Kind) {
+    self.file = file
+    self.kind = kind
+  }
+
+  /// One sentence for people.
+  public var sentence: String {
+    let name = file?.display ?? "the checkpoint"
+    switch kind {
+    case .localBaseModel(let path):
+      return
+        "\(name) names its base model by a path, \(escaped(path.utf8)): without that model the adapter is worthless, "
+        + "so keep it too."
+    case .noBaseModel: return "\(name) does not name the base model: without it the adapter is worthless."
+    }
+  }
+}
