@@ -12,8 +12,10 @@ public enum RankFile {
   ]
 
   /// The process that a file belongs to by its name, or nil where it is for all.
-  public static func rank(of path: RelativePath) -> Int? {
-    let name = path.name
+  public static func rank(of path: RelativePath) -> Int? { rank(of: path.name) }
+
+  /// The process that a file with this name belongs to.
+  static func rank(of name: String) -> Int? {
     guard let prefix = prefixes.first(where: { name.hasPrefix($0) }) else { return nil }
     let digits = name.dropFirst(prefix.count).prefix { $0.isASCII && $0.isNumber }
     let rest = name.dropFirst(prefix.count + digits.count)

@@ -15,6 +15,7 @@ public final class Progress: Sendable {
     case finish = "finishing"
     case verify = "verifying"
     case repair = "repairing"
+    case export = "writing weights"
   }
 
   /// One look at the state.

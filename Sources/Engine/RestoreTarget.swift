@@ -109,6 +109,12 @@ final class RestoreTarget: Sendable {
   /// Gives up the place where nothing was built in it yet.
   func releaseIfEmpty() { rmdir(partialPath) }
 
+  /// Removes a directory that was built beside a target, with all that is in it. Throws `SystemError`.
+  static func removeTree(_ path: String) throws {
+    let (parent, name) = split(path)
+    try OpenDirectory(parent).removeTree(RelativePath(name))
+  }
+
   /// Where a restore of a snapshot to a path is built.
   static func partialPath(_ path: String, _ snapshot: Snapshot) -> String {
     let (parent, name) = split(path)

@@ -129,7 +129,8 @@ private let dtypes: [String: String] = [
   "torch.float8_e8m0fnu": "F8_E8M0",
 ]
 
-private let itemSizes: [String: Int] = [
+/// The size in bytes of an element of each type that is known.
+let itemSizes: [String: Int] = [
   "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "U16": 2, "U32": 4,
   "U64": 8, "BOOL": 1, "C64": 8, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1, "F8_E5M2FNUZ": 1, "F8_E8M0": 1,
 ]

@@ -33,6 +33,7 @@ struct ErrorText: Sendable {
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
+    case let error as ExportError: self.init("\(error.sentence)", code: .failed)
     case is CancellationError:
       self.init(
         "interrupted; what was finished is kept, run the same command again to go on", code: .interrupted)

@@ -1,0 +1,184 @@
+import FoundationEssentials
+import Glibc
+import Platform
+
+/// Makes a directory for inference of a checkpoint: whole safetensors, configuration and tokenizer, nothing of the training.
+///
+/// Tensors are copied from where they lie, piece by piece; nothing is loaded as a whole, and no pickle is executed.
+public struct ModelExport: Sendable {
+  /// How the weights are to be written.
+  public struct Options: Equatable, Sendable {
+    /// What to take off the start of the tensors' names, where they have it, each at most once, in this order.
+    public var stripPrefixes: [String]
+    /// The type for floating-point numbers; nil leaves them as they are.
+    public var elementType: ElementType?
+    /// The largest file of weights, in bytes of tensors.
+    public var maximumShard: Int
+
+    /// As the checkpoint has them, in files of at most 5 GiB.
+    public init(stripPrefixes: [String] = [], elementType: ElementType? = nil, maximumShard: Int = 5 << 30) {
+      self.stripPrefixes = stripPrefixes
+      self.elementType = elementType
+      self.maximumShard = maximumShard
+    }
+  }
+
+  /// What an export wrote.
+  public struct Report: Equatable, Sendable {
+    /// The number of tensors.
+    public var tensors: Int
+    /// The number of files with weights.
+    public var weightFiles: Int
+    /// The bytes of the tensors as they were written.
+    public var bytes: Int
+    /// Other files that were copied, by path, in order.
+    public var copied: [String]
+    /// A prefix that a wrapper of torch gave all tensors and that was left on them, or nil.
+    public var wrapperPrefix: String?
+    /// Whether numbers were rounded to another type.
+    public var isLossy: Bool
+  }
+
+  private let inspection: Inspection
+  private let options: Options
+
+  /// An export of the checkpoint at `path`. Throws `SystemError`.
+  public init(_ path: String, options: Options) throws(SystemError) {
+    inspection = try Inspection(path)
+    self.options = options
+  }
+
+  /// Whether an export needs files beside those of the weights: with ZeRO the weights in full precision are the optimizer's.
+  ///
+  /// - Parameter paths: the files of the checkpoint.
+  public static func needsTrainingState(_ paths: some Sequence<RelativePath>) -> Bool {
+    let names = paths.map { (name: $0.name, isTop: $0.parent == nil) }
+    return names.contains { $0.name.hasSuffix("_optim_states.pt") }
+      && !names.contains { $0.isTop && isModelWeights($0.name) }
+  }
+
+  /// The bytes that will be written into weights. Throws `ExportError`, `SystemError` and what readers of headers throw.
+  public func size() throws -> Int {
+    try plans().reduce(0) { sum, tensor in
+      sum + tensor.count * (itemSizes[options.elementType?.target(of: tensor.dtype) ?? tensor.dtype] ?? 1)
+    }
+  }
+
+  /// Writes everything into `target`, which is empty.
+  ///
+  /// - Parameter step: is told of bytes as they are written; what it throws ends the export.
+  /// - Throws: `ExportError`, `SystemError`, what readers of headers throw, and what `step` throws.
+  public func write(to target: OpenDirectory, step: (Int) throws -> Void) throws -> Report {
+    let tensors = try plans()
+    let isLossy = tensors.contains { tensor in
+      options.elementType.map { $0.target(of: tensor.dtype) != tensor.dtype } ?? false
+    }
+    var metadata = ["format": "pt"]
+    if isLossy, let type = options.elementType { metadata["lossy"] = "rounded to \(type.dtype)" }
+    let isAdapter = inspection.tree.files.contains { $0.path.display == "adapter_config.json" }
+    let written = try withoutActuallyEscaping(step) { step in
+      try SafetensorsWriter(
+        source: inspection.tree.root, target: target, elementType: options.elementType,
+        maximumShard: options.maximumShard, metadata: metadata, stem: isAdapter ? "adapter_model" : "model",
+        permissions: permissions,
+        step: step
+      ).write(tensors)
+    }
+    let copied = try copyOthers(to: target)
+    if let root = inspection.tree.rootAttributes {
+      try target.setAttributes(permissions: root.permissions & 0o777, modified: root.modified)
+    }
+    try target.sync()
+    return Report(
+      tensors: tensors.count, weightFiles: written.files, bytes: written.bytes, copied: copied,
+      wrapperPrefix: wrapperPrefix(of: tensors), isLossy: isLossy)
+  }
+
+  /// Nobody may read the weights here who could not read them there.
+  private var permissions: UInt32 {
+    inspection.tree.files.reduce(0o666) { $0 & $1.attributes.permissions } | 0o600
+  }
+
+  /// The tensors under the names that they will have.
+  private func plans() throws -> [TensorPlan] {
+    let checkpoint = CheckpointReader(tree: inspection.tree, place: inspection.place)
+    var tensors = try WeightFiles(checkpoint: checkpoint).plans()
+    if tensors.isEmpty, let shards = ZeroShards(checkpoint) { tensors = try shards.plans() }
+    guard !tensors.isEmpty else { throw ExportError.noWeights(layout: inspection.layout) }
+    var names: Set<String> = []
+    for index in tensors.indices {
+      tensors[index].name = stripped(tensors[index].name)
+      guard names.insert(tensors[index].name).inserted else {
+        throw ExportError.twice(name: tensors[index].name)
+      }
+    }
+    return tensors
+  }
+
+  private func stripped(_ name: String) -> String {
+    var name = name[...]
+    for prefix in options.stripPrefixes where name.hasPrefix(prefix) && name.count > prefix.count {
+      name = name.dropFirst(prefix.count)
+    }
+    return String(name)
+  }
+
+  /// DistributedDataParallel and torch.compile put their own name before every tensor's.
+  private func wrapperPrefix(of tensors: [TensorPlan]) -> String? {
+    ["module.", "_orig_mod."].first { prefix in tensors.allSatisfy { $0.name.hasPrefix(prefix) } }
+  }
+
+  /// Copies what transformers, vLLM and their kin read beside the weights; of `config.json` the type of the weights is set.
+  private func copyOthers(to target: OpenDirectory) throws -> [String] {
+    var copied: [String] = []
+    for entry in inspection.tree.files where Self.isForInference(entry.path) {
+      let source = try inspection.tree.root.open(entry.path)
+      guard source.size <= 256 << 20 else { continue }
+      var bytes = try source.bytes(at: 0, count: source.size)
+      if entry.path.display == "config.json", let type = options.elementType {
+        bytes = try Self.config(bytes, for: type)
+      }
+      let file = try target.openForWriting(entry.path, flags: O_CREAT | O_EXCL)
+      try file.write(bytes, at: 0)
+      try file.setPermissions(entry.attributes.permissions & 0o666)
+      try file.sync()
+      copied.append(entry.path.display)
+    }
+    return copied
+  }
+
+  /// A configuration that says which type the weights have now (transformers: `torch_dtype`, since version 5 `dtype`).
+  private static func config(_ bytes: [UInt8], for type: ElementType) throws -> [UInt8] {
+    guard case .object(var members) = try JSONValue(parsing: bytes) else { return bytes }
+    let name: JSONValue = .string(type == .bf16 ? "bfloat16" : "float16")
+    members[members["dtype"] == nil ? "torch_dtype" : "dtype"] = name
+    return try encodeJSON(.object(members), pretty: true)
+  }
+
+  private static let names: Set<String> = [
+    "README.md", "LICENSE", "adapter_config.json", "added_tokens.json", "chat_template.jinja",
+    "chat_template.json",
+    "config.json", "generation_config.json", "image_processor_config.json", "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json", "special_tokens_map.json", "spiece.model", "sentencepiece.bpe.model",
+    "tokenizer.json",
+    "tokenizer.model", "tokenizer_config.json", "video_preprocessor_config.json", "vocab.json", "vocab.txt",
+  ]
+
+  /// Whether a file is read by what runs a model: configuration, tokenizer, processors, and the model's own code.
+  private static func isForInference(_ path: RelativePath) -> Bool {
+    guard path.parent == nil else { return path.display.hasPrefix("additional_chat_templates/") }
+    let name = path.name
+    return names.contains(name)
+      || name.hasSuffix(".py")
+        && ["modeling_", "configuration_", "tokenization_", "processing_"].contains { name.hasPrefix($0) }
+  }
+}
+
+/// A value as JSON bytes, members in order of their names.
+func encodeJSON(_ value: JSONValue, pretty: Bool = false) throws -> [UInt8] {
+  let encoder = JSONEncoder()
+  encoder.outputFormatting =
+    pretty ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted] : [.sortedKeys, .withoutEscapingSlashes]
+  return Array(try encoder.encode(value))
+}

@@ -1,0 +1,116 @@
+import Platform
+
+/// Finds the tensors of a checkpoint's weights where they lie in whole files: safetensors and what torch.save wrote.
+struct WeightFiles {
+  let checkpoint: CheckpointReader
+
+  /// The tensors, in the order of their files; none where the root has no file of weights.
+  func plans() throws -> [TensorPlan] {
+    let files = checkpoint.tree.files.map(\.path).filter { $0.parent == nil }
+    let safetensors = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".safetensors") }
+    if !safetensors.isEmpty { return try safetensors.flatMap(self.safetensors) }
+    let torch = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".bin") }
+    if !torch.isEmpty { return try torch.flatMap { try torchFile($0) } }
+    let others = files.filter {
+      isTorch($0.name) && !Self.isTrainingState($0.name) || $0.name.hasSuffix(".safetensors")
+    }
+    // Of several files it cannot be told which one is the model.
+    guard others.count == 1 else { return [] }
+    return others[0].name.hasSuffix(".safetensors")
+      ? try self.safetensors(others[0]) : try torchFile(others[0])
+  }
+
+  private static let extensions = [".safetensors", ".pt", ".pth", ".ckpt", ".bin"]
+
+  private static func isTrainingState(_ name: String) -> Bool {
+    ["optimizer", "scheduler", "scaler", "rng_state", "random_states", "training_args", "sampler"].contains {
+      name.hasPrefix($0)
+    }
+  }
+
+  private func safetensors(_ path: RelativePath) throws -> [TensorPlan] {
+    let header = try checkpoint.safetensors(path).get()
+    if let defect = header.defect { throw ExportError.broken(file: path.display, reason: defect.words) }
+    return try header.tensors.map { tensor in
+      let piece = TensorPlan.Piece(
+        file: path, offset: tensor.range.lowerBound, shape: tensor.shape,
+        strides: contiguousStrides(tensor.shape), origin: tensor.shape.map { _ in 0 })
+      return try TensorPlan(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, pieces: [piece])
+    }
+  }
+
+  private func torchFile(_ path: RelativePath) throws -> [TensorPlan] {
+    let file = try checkpoint.tree.root.open(path)
+    let object = try TorchObject(reading: file)
+    guard !object.isBigEndian else {
+      throw ExportError.broken(file: path.display, reason: "its numbers have their highest byte first")
+    }
+    if object.root["_parameters"] != nil || object.root["_modules"] != nil {
+      return try module(object.root, named: "", depth: 0).map { name, tensor in
+        try Self.plan(name, tensor, object, file, path)
+      }
+    }
+    guard let state = Self.stateDictionary(object.root) else {
+      throw ExportError.broken(file: path.display, reason: "no dictionary of tensors was found in it")
+    }
+    return try state.compactMap { key, value in
+      // What is no tensor in a state dictionary (a counter, a list of names) has no place in a file of weights.
+      guard let name = key.text, value.callee != nil else { return nil }
+      guard let tensor = TorchTensor(value) else {
+        guard value.callee?.hasPrefix("torch.") == true else { return nil }
+        throw ExportError.unsupported(
+          tensor: name, reason: "it is a \(value.callee ?? "") and no plain tensor")
+      }
+      return try Self.plan(name, tensor, object, file, path)
+    }
+  }
+
+  /// The tensors of a module that was pickled as a whole, under the names that its `state_dict()` would give them
+  /// (torch/nn/modules/module.py: `_parameters`, `_buffers`, `_non_persistent_buffers_set`, `_modules`).
+  private func module(_ value: Pickle.Value, named prefix: String, depth: Int) throws -> [(
+    String, TorchTensor
+  )] {
+    guard depth < 64 else {
+      throw ExportError.unsupported(tensor: prefix, reason: "its modules are nested too deep")
+    }
+    let transient = Set((value["_non_persistent_buffers_set"]?.elements ?? []).compactMap(\.text))
+    var found: [(String, TorchTensor)] = []
+    for (key, value) in (value["_parameters"]?.entries ?? []) + (value["_buffers"]?.entries ?? []) {
+      guard let name = key.text, !value.isNone, !transient.contains(name) else { continue }
+      guard let tensor = TorchTensor(value) else {
+        throw ExportError.unsupported(tensor: prefix + name, reason: "it is no plain tensor")
+      }
+      found.append((prefix + name, tensor))
+    }
+    for (key, value) in value["_modules"]?.entries ?? [] where !value.isNone {
+      if let name = key.text { found += try module(value, named: "\(prefix)\(name).", depth: depth + 1) }
+    }
+    return found
+  }
+
+  static func plan(
+    _ name: String, _ tensor: TorchTensor, _ object: TorchObject, _ file: OpenFile, _ path: RelativePath,
+    at start: Int = 0
+  ) throws -> TensorPlan {
+    guard let range = try object.range(of: tensor.storage, in: file), range.count >= tensor.storageSize else {
+      throw ExportError.broken(
+        file: path.display, reason: "the storage of tensor \(escaped(name.utf8)) is missing or cut")
+    }
+    let piece = TensorPlan.Piece(
+      file: path, offset: start + range.lowerBound + tensor.offset * tensor.itemSize, shape: tensor.shape,
+      strides: tensor.strides, origin: tensor.shape.map { _ in 0 })
+    return try TensorPlan(name: name, dtype: tensor.dtype, shape: tensor.shape, pieces: [piece])
+  }
+
+  /// The dictionary of a model's tensors in what a file holds: under one of the usual names, or the whole.
+  static func stateDictionary(_ root: Pickle.Value) -> [(key: Pickle.Value, value: Pickle.Value)]? {
+    for name in ["model_state_dict", "state_dict", "model", "module", "net", "weights"] {
+      if let inner = root[name], let entries = inner.entries, holdsTensors(entries) { return entries }
+    }
+    return root.entries.flatMap { holdsTensors($0) ? $0 : nil }
+  }
+
+  private static func holdsTensors(_ entries: [(key: Pickle.Value, value: Pickle.Value)]) -> Bool {
+    entries.contains { TorchTensor($0.value) != nil }
+  }
+}
