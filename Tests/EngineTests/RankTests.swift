@@ -249,9 +249,10 @@ import Testing
     let scratch = try Scratch()
     let world = try await World()
     let path = try makeShared(scratch)
-    _ = try await push(world, path, 2, of: 4)
+    _ = try await push(world, path, 2, of: 4, group: "job 7")
     var pending = try await Pending.load(try await world.repository())
     #expect(pending.groups.map(\.stored) == [[2]] && pending.groups.map(\.absent) == [[0, 1, 3]])
+    #expect(pending.groups.map(\.name) == ["job 7"])
     #expect(!pending.packs.isEmpty)
     try await world.prune(RetentionPolicy())
     pending = try await Pending.load(try await world.repository())
@@ -441,7 +442,7 @@ import Testing
     let view = RankView(
       try (0..<3).map { .init(path: try RelativePath("f\($0)"), size: .max, modified: Timestamp(seconds: 1)) }
     )
-    try await world.memory.put(other.view(view.digest), Payload(try view.encode()))
+    try await world.memory.put(other.view(view.digest), Payload(try view.encode(group: "job")))
     #expect(awaited(try await push(world, path, 0, of: 2)) == [1])
     try await world.memory.put(other.view(view.digest), Payload([UInt8](repeating: 0, count: 65 << 20)))
     #expect(awaited(try await push(world, path, 0, of: 2)) == [1])

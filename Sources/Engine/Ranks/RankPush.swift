@@ -65,7 +65,7 @@ public struct RankPush: Sendable {
     var added = 0
     for _ in 0..<Self.attempts {
       if let report = try await committedBefore(source, share) { return report }
-      try await announce(view, share)
+      try await announce(view, share, group: rank.group)
       guard let views = try await views(besides: view, share, patience: rank.patience) else { continue }
       let taken = try await shares(beside: share).flatMap(\.manifest.files).map(RankView.File.init)
       let mine = RankSharing.files(of: share.rank, in: views).union(gaps)
@@ -122,9 +122,9 @@ public struct RankPush: Sendable {
   }
 
   /// Removes what an earlier attempt has left, since it may tell of other files, and tells which files are seen now.
-  private func announce(_ view: RankView, _ share: RankShare) async throws {
+  private func announce(_ view: RankView, _ share: RankShare, group: String) async throws {
     try await clear(share)
-    try await repository.store.put(share.view(view.digest), Payload(try view.encode()))
+    try await repository.store.put(share.view(view.digest), Payload(try view.encode(group: group)))
   }
 
   private func clear(_ share: RankShare) async throws {
