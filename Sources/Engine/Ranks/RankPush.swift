@@ -158,6 +158,7 @@ public struct RankPush: Sendable {
         }
         views[other.rank] = byDigest[digest]
       }
+      progress.wait(for: (0..<share.worldSize).filter { views[$0] == nil }, of: share.worldSize)
       // A clock that is set back while this waits must not make it wait longer.
       let waited = max(slept, clock.now().seconds(since: start))
       if views.count == share.worldSize || waited >= patience { return views }
