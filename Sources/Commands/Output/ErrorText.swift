@@ -113,6 +113,10 @@ struct ErrorText: Sendable {
       return ErrorText(
         "\(path) needs \(Quantity.format(bytes: needed)), and its file system has \(Quantity.format(bytes: free)) free. Nothing was written.",
         code: .failed)
+    case .noSuchRank(let rank, let worldSize):
+      return ErrorText(
+        "the snapshot has files of \(Quantity.count(worldSize, "rank")), counted from 0, and --rank is \(rank). Give \(worldSize == 1 ? "0" : "one from 0 to \(worldSize - 1)").",
+        code: .wrongUse)
     case .nothingSelected:
       return ErrorText(
         "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
