@@ -28,6 +28,7 @@ struct ErrorText: Sendable {
     case let error as UsageError: self = .usage(error)
     case let error as ConfigurationError: self = .configuration(error)
     case let error as EngineError: self = .engine(error)
+    case let error as SecondPlaceError: self = .second(error)
     case let error as FormatError: self = .format(error)
     case let error as StoreError: self = .store(error)
     case let error as CredentialsError: self = .credentials(error)
@@ -44,6 +45,36 @@ struct ErrorText: Sendable {
     let help = error.command.map { "ckbackup \($0) --help" } ?? "ckbackup --help"
     return ErrorText(
       "\(error.message)\(error.message.hasSuffix("?") ? "" : ".") See \(help).", code: .wrongUse)
+  }
+
+  /// The same error with the options that name the second repository instead of those of the first.
+  private static func second(_ error: SecondPlaceError) -> ErrorText {
+    let option = error.option
+    let text =
+      switch error.error {
+      case let inner as FormatError: ErrorText.format(inner, Options(of: option))
+      case let inner as StoreError: ErrorText.store(inner, Options(of: option))
+      default: ErrorText(error.error)
+      }
+    guard let first = text.sentences.first, !first.contains(option) else { return text }
+    return ErrorText(
+      lines: ["\(option) \(error.place): \(first)"] + text.sentences.dropFirst(), code: text.code)
+  }
+
+  /// The options that say where a repository is and how it is reached, as a hint names them.
+  private struct Options {
+    var repository = "--repo"
+    var endpoint = "--endpoint"
+    var region = "--region"
+
+    init() {}
+
+    /// Those of a second repository, which `option` names.
+    init(of option: String) {
+      repository = option
+      endpoint = "the endpoint in \(option)-config"
+      region = "the region in \(option)-config to"
+    }
   }
 
   private static func configuration(_ error: ConfigurationError) -> ErrorText {
@@ -140,11 +171,12 @@ struct ErrorText: Sendable {
     }
   }
 
-  private static func format(_ error: FormatError) -> ErrorText {
+  private static func format(_ error: FormatError, _ options: Options = Options()) -> ErrorText {
     switch error {
     case .noRepository(let place):
       ErrorText(
-        "there is no repository at \(place). Create one with ckbackup init, or check --repo.", code: .failed)
+        "there is no repository at \(place). Create one with ckbackup init, or check \(options.repository).",
+        code: .failed)
     case .occupied(let place, let example):
       ErrorText(
         "\(place) is not empty: it holds \(example.debugDescription), for example. Choose a prefix or directory of its own.",
@@ -168,11 +200,13 @@ struct ErrorText: Sendable {
   }
 
   /// `tried` follows the reason: how often and how long it was tried.
-  private static func store(_ error: StoreError, tried: String = "") -> ErrorText {
+  private static func store(_ error: StoreError, _ options: Options = Options(), tried: String = "")
+    -> ErrorText
+  {
     switch error {
     case .gaveUp(let error, let tries, let seconds):
       let times = tries == 1 ? "once" : "\(tries) times"
-      return store(error, tried: ", tried \(times) in \(Quantity.format(seconds: seconds))")
+      return store(error, options, tried: ", tried \(times) in \(Quantity.format(seconds: seconds))")
     case .missing(let key):
       return ErrorText("the object \(key) is missing from the repository", code: .damage)
     case .tooLarge(let key, let limit):
@@ -196,10 +230,10 @@ struct ErrorText: Sendable {
     case .noBucket(let name):
       return name.contains("/") || name.hasPrefix(".")
         ? ErrorText(
-          "there is no repository at \(name): no such directory. Create it with ckbackup init, or check --repo.",
+          "there is no repository at \(name): no such directory. Create it with ckbackup init, or check \(options.repository).",
           code: .failed)
         : ErrorText(
-          "there is no bucket \(name) at this endpoint. Create the bucket first, or check --repo and --endpoint.",
+          "there is no bucket \(name) at this endpoint. Create the bucket first, or check \(options.repository) and \(options.endpoint).",
           code: .failed)
     case .clockSkew(let seconds):
       let words =
@@ -207,10 +241,12 @@ struct ErrorText: Sendable {
       return ErrorText(
         "\(words), and the server refuses requests signed at that time. Set the clock.", code: .refused)
     case .wrongRegion(let expected):
-      return ErrorText("the bucket is in region \(expected). Set --region \(expected).", code: .failed)
+      return ErrorText(
+        "the bucket is in region \(expected). Set \(options.region) \(expected).", code: .failed)
     case .notS3(let endpoint, let detail):
       return ErrorText(
-        "\(endpoint) does not answer as an S3 server does: \(detail). Check --endpoint.", code: .failed)
+        "\(endpoint) does not answer as an S3 server does: \(detail). Check \(options.endpoint).",
+        code: .failed)
     case .transient(let operation, let detail, _):
       return ErrorText(
         "the server kept failing at \(operation): \(clause(detail))\(tried). What was finished is kept; run the same command again to go on.",

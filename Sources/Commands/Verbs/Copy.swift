@@ -26,8 +26,8 @@ enum CopyCommand: Command {
   private struct Document: Encodable {
     let copied: [SnapshotDocument]
     let alreadyPresent: [SnapshotDocument]
-    let otherLabels: [String]
-    let notCopied: [String]
+    let otherLabels: [SnapshotDocument]
+    let notCopied: [SnapshotDocument]
     let packs: Int
     let sentBytes: Int
     let serverSideBytes: Int
@@ -36,7 +36,7 @@ enum CopyCommand: Command {
 
   static func run(_ environment: Environment) async throws -> ExitCode {
     let arguments = environment.arguments
-    guard let place = arguments.string("to") else {
+    guard arguments.has("to") else {
       throw UsageError("say where to: --to REPO", command: spec.name)
     }
     let (run, tag) = (arguments.string("run"), arguments.string("tag"))
@@ -44,7 +44,7 @@ enum CopyCommand: Command {
       throw UsageError(
         "--run and --tag choose among all snapshots, so they do not go with SNAPSHOT", command: spec.name)
     }
-    let other = try environment.second(place, config: arguments.string("to-config"))
+    let other = try environment.second("to")
     try environment.refuse(second: other)
     let source = try await environment.repository()
     let target = try await other.repository()
@@ -76,7 +76,8 @@ enum CopyCommand: Command {
       Document(
         copied: report.copied.map(SnapshotDocument.init),
         alreadyPresent: report.present.map(SnapshotDocument.init),
-        otherLabels: report.relabelled.map(\.id), notCopied: report.refused.map(\.id), packs: report.packs,
+        otherLabels: report.relabelled.map(SnapshotDocument.init),
+        notCopied: report.refused.map(SnapshotDocument.init), packs: report.packs,
         sentBytes: report.sentBytes, serverSideBytes: report.serverBytes,
         damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }

@@ -44,7 +44,7 @@ enum RepairCommand: Command {
     }
     let addresses = try arguments.operands.map { try SnapshotAddress($0) }
     let best = environment.configuration.best
-    let second = try environment.second(place, config: arguments.string("from-config"))
+    let second = try environment.second("from")
     try environment.refuse(second: second)
     let repository = try await environment.repository()
     let report = try await Repair(
@@ -91,7 +91,10 @@ enum RepairCommand: Command {
     guard let directory = second.repositoryDirectory else {
       return .repository(try await second.repository())
     }
-    let root = try OpenDirectory(directory)
+    let root: OpenDirectory
+    do { root = try OpenDirectory(directory) } catch {
+      throw SecondPlaceError(error: error, option: "--from", place: place)
+    }
     if (try? root.open(RelativePath(ObjectKey.repository))) == nil { return .directory(directory) }
     return .repository(try await second.repository())
   }
