@@ -34,9 +34,8 @@ struct ErrorText: Sendable {
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
-    case is CancellationError:
-      self.init(
-        "interrupted; what was finished is kept, run the same command again to go on", code: .interrupted)
+    case let error as InterruptedError: self.init("interrupted; \(error.rest)", code: .interrupted)
+    case is CancellationError: self.init("interrupted; run the same command again", code: .interrupted)
     default: self.init("\(error)", code: .failed)
     }
   }

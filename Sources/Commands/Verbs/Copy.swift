@@ -15,13 +15,16 @@ enum CopyCommand: Command {
     details: """
       REPO must have been made by init. Without SNAPSHOT all snapshots are copied that it does not have: run every night, this is a
       mirror that only grows. Packs are taken whole and every chunk is checked on the way; on one S3 server with one set of credentials
-      the server copies packs of several parts by itself, as far as its ETags can prove it. A copy that was interrupted goes on when it
-      is run again. Damaged snapshots are named and left out, and the exit code is 3. What is there already keeps its labels.
+      the server copies packs of several parts by itself, as far as its ETags can prove it. A copy that was interrupted goes on
+      when it is run again: only the unfinished pack is sent anew. Damaged snapshots are named and left out, and the exit code is 3.
+      What is there already keeps its labels.
       """,
     examples: [
       "ckbackup copy --to /mnt/nas/checkpoints", "ckbackup copy llama-sft@best --to s3://archive/llama",
       "ckbackup copy --run llama-sft --tag paper --to s3://offsite/llama --to-config offsite.toml",
-    ])
+    ],
+    whenInterrupted: "finished packs are kept, the unfinished one is not: run the same command again to go on"
+  )
 
   private struct Document: Encodable {
     let copied: [SnapshotDocument]

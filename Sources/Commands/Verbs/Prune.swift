@@ -30,7 +30,8 @@ enum PruneCommand: Command {
     examples: [
       "ckbackup prune --keep-last 3 --keep-best 2:eval_loss:min --dry-run",
       "ckbackup prune llama-sft --keep-every 1000 --keep-within 7d",
-    ])
+    ],
+    whenInterrupted: "what was removed is gone, the rest stays: run the same command again")
 
   private struct Document: Encodable {
     struct Decision: Encodable {

@@ -21,7 +21,8 @@ enum RepairCommand: Command {
     examples: [
       "ckbackup repair --from /mnt/nas/checkpoints", "ckbackup repair --deep --from s3://offsite/llama",
       "ckbackup repair llama-sft@1000 --from out/llama-sft/checkpoint-1000",
-    ])
+    ],
+    whenInterrupted: "packs that were repaired stay so: run the same command again for the others")
 
   private struct Document: Encodable {
     struct Pack: Encodable {

@@ -22,7 +22,8 @@ enum VerifyCommand: Command {
     examples: [
       "ckbackup verify", "ckbackup verify --budget 50GiB", "ckbackup verify --deep llama-sft@best",
       "ckbackup verify --sample 5% --json", "ckbackup verify llama-sft@2000 --local out/checkpoint-2000",
-    ])
+    ],
+    whenInterrupted: "nothing was noted: run the same command again, which begins anew")
 
   private struct Document: Encodable {
     let snapshots: Int
