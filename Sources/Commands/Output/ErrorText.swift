@@ -124,7 +124,7 @@ struct ErrorText: Sendable {
         "\(text.debugDescription) names no snapshot: write \(text.contains("@") || text.isEmpty ? "" : "\(text)@latest, ")RUN@STEP, RUN@latest, RUN@best, RUN@TAG, or 4 or more digits of an id",
         code: .wrongUse)
     case .damaged(let damages):
-      return ErrorText(lines: damages.flatMap(\.sentences) + [Damage.cure], code: .damage)
+      return ErrorText(lines: damages.flatMap(\.sentences) + Damage.cure(of: damages), code: .damage)
     case .targetExists(let path):
       return ErrorText(
         "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
@@ -190,12 +190,16 @@ struct ErrorText: Sendable {
         "\(ObjectKey.repository) is missing or damaged, and everything else may be whole. Write it anew with ckbackup init --recreate.",
         code: .damage)
     case .digestMismatch(let object):
-      ErrorText("\(object) is damaged: its bytes do not match its digest", Damage.cure, code: .damage)
+      damage(object, "is damaged: its bytes do not match its digest")
     case .missing(let object):
-      ErrorText("\(object) is missing from the repository", Damage.cure, code: .damage)
+      damage(object, "is missing from the repository")
     case .invalid(let object, let detail):
-      ErrorText("\(object) cannot be used: \(detail)", Damage.cure, code: .damage)
+      damage(object, "cannot be used: \(detail)")
     }
+  }
+
+  private static func damage(_ object: String, _ fault: String) -> ErrorText {
+    ErrorText(lines: ["\(object) \(fault)"] + Damage.cure([object]), code: .damage)
   }
 
   /// `tried` follows the reason: how often and how long it was tried.
@@ -327,9 +331,30 @@ struct ErrorText: Sendable {
 }
 
 extension Damage {
-  /// What to do about damage.
-  static let cure =
-    "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew; or bring packs back with ckbackup repair. Other snapshots and files are not concerned."
+  /// What to do about damage of these objects, each sentence on a line of its own; `repaired` where a repair has just done what it can.
+  static func cure(_ objects: [String], repaired: Bool = false) -> [String] {
+    var lines = [
+      "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew."
+    ]
+    if objects.contains(where: { $0.hasPrefix(ObjectKey.packs) }) {
+      lines.append(
+        repaired
+          ? "Or repair the packs from a place that has more: ckbackup repair --from REPO or --from DIR."
+          : "Or bring the packs back: ckbackup repair --from REPO (a copy of this repository) or --from DIR (the checkpoint's files)."
+      )
+    }
+    if objects.contains(where: { !$0.hasPrefix(ObjectKey.packs) }) {
+      lines.append(
+        "Or bring the whole snapshot back from a repository OTHER that has it: ckbackup copy SNAPSHOT --repo OTHER --to REPO. A repair brings only packs back."
+      )
+    }
+    return lines + ["Other snapshots and files are not concerned."]
+  }
+
+  /// The same for damage that was found.
+  static func cure(of damages: [Damage], repaired: Bool = false) -> [String] {
+    cure(damages.map(\.object), repaired: repaired)
+  }
 
   /// What is wrong, and whom that hurts.
   var sentences: [String] {

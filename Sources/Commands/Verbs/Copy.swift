@@ -84,8 +84,11 @@ enum CopyCommand: Command {
         sentBytes: report.sentBytes, serverSideBytes: report.serverBytes,
         damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }
+    let packs = report.damages.contains { $0.object.hasPrefix(ObjectKey.packs) }
+    let help =
+      packs ? "ckbackup repair --from REPO|DIR may bring packs back" : "ckbackup verify tells what helps"
     Console.write(
-      "error: \(Quantity.count(report.damages.count, "damaged object")) in \(source.store.name), \(Quantity.count(report.refused.count, "snapshot")) not copied; ckbackup repair may bring back what is lost\n",
+      "error: damaged or missing: \(Quantity.count(report.damages.count, "object")) of \(source.store.name); \(Quantity.count(report.refused.count, "snapshot")) not copied; \(help)\n",
       to: 2)
     return .damage
   }

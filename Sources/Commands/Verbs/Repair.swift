@@ -70,7 +70,7 @@ enum RepairCommand: Command {
         environment.console.result(
           "\(place) does not have all bytes of \(Damage.list(report.wantedFiles))")
       }
-      environment.console.result(Damage.cure)
+      for line in Damage.cure(of: report.remaining, repaired: true) { environment.console.result(line) }
     }
     try environment.console.json(
       Document(

@@ -57,7 +57,9 @@ enum VerifyCommand: Command {
         "the ledger was not written, so the next verify reads the same again: \(reason)")
     }
     for line in summary(report, depth) { environment.console.show(line) }
-    if !report.damages.isEmpty { environment.console.result(Damage.cure) }
+    if !report.damages.isEmpty {
+      for line in Damage.cure(of: report.damages) { environment.console.result(line) }
+    }
     try environment.console.json(
       Document(
         snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
