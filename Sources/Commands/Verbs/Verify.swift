@@ -31,6 +31,7 @@ enum VerifyCommand: Command {
     let bytes: Int
     let readPacks: Int
     let readBytes: Int
+    let faultyPacks: Int
     let coveredSince: String?
     let unusedBytes: Int
     let damages: [DamageDocument]
@@ -63,7 +64,8 @@ enum VerifyCommand: Command {
     try environment.console.json(
       Document(
         snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
-        readBytes: report.readBytes, coveredSince: report.coveredSince?.rfc3339,
+        readBytes: report.readBytes, faultyPacks: report.faultyPacks,
+        coveredSince: report.coveredSince?.rfc3339,
         unusedBytes: report.unusedBytes,
         damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }
@@ -100,11 +102,15 @@ enum VerifyCommand: Command {
       lines.append("every pack was looked up by existence, size and ETag; none was read")
     } else {
       lines.append(
-        "read \(Quantity.count(report.readPacks, "pack")), \(Quantity.format(bytes: report.readBytes)), and hashed every byte"
+        "\(Quantity.count(report.readPacks, "pack")), \(Quantity.format(bytes: report.readBytes)), read and held to their digests"
       )
     }
     if let since = report.coveredSince {
       lines.append("every byte was read since \(since.localMinute)")
+    } else if report.faultyPacks > 0 {
+      lines.append(
+        "\(report.faultyPacks) of \(Quantity.count(report.packs, "pack")) \(report.faultyPacks == 1 ? "is" : "are") missing or damaged"
+      )
     } else if report.packs > 0, report.damages.isEmpty {
       lines.append("some packs were never read: verify --deep or --budget reads them")
     }
