@@ -47,6 +47,9 @@ public struct ArchiveFacts: Sendable {
   /// What a run keeps beside its checkpoints.
   private static let shared = ["all_results.json", "args.json", "eval_results.json", "logging.jsonl"]
 
+  /// Nothing.
+  public init() {}
+
   /// Gathers what a checkpoint tells. What cannot be read or parsed is left out; the inspection tells it as a defect.
   public init(of inspection: Inspection) {
     let tree = inspection.tree

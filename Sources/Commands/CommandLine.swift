@@ -88,8 +88,12 @@ public enum CommandLine {
     else {
       throw UsageError("--progress takes auto, live, plain or none, not \(how)", command: command.spec.name)
     }
-    return try await Interruption.cancelling {
-      try await display.during { try await command.run(environment) }
+    do {
+      return try await Interruption.cancelling {
+        try await display.during { try await command.run(environment) }
+      }
+    } catch is CancellationError {
+      throw InterruptedError(rest: command.spec.whenInterrupted)
     }
   }
 }

@@ -13,8 +13,8 @@ struct Environment: Sendable {
   let variables: [String: String]
   /// How far the command is; shown while it runs.
   let progress = Progress()
-  /// Whether options such as `--endpoint` may be meant for another repository than this one.
-  private var isSecond = false
+  /// The option that names this repository, where it is a second one: options such as `--endpoint` may be meant for the first.
+  private var secondOption: String?
 
   /// Reads the configuration and lets environment and flags beat it.
   init(_ arguments: Arguments, variables: [String: String]) throws {
@@ -31,15 +31,21 @@ struct Environment: Sendable {
 
   /// The environment of a second repository that the command works with. It is reached as this one is, unless a configuration file of
   /// its own says how; that file then beats the process's environment.
-  func second(_ repository: String, config: String?) throws -> Environment {
+  ///
+  /// `option` names it on the command line, `to` or `from`; `to-config` or `from-config` names its file.
+  func second(_ option: String) throws -> Environment {
     var other = self
-    if let config {
+    if let config = arguments.string("\(option)-config") {
       other.configuration = Configuration()
-      try ConfigurationFile.load(named: config, environment: variables, into: &other.configuration)
+      do {
+        try ConfigurationFile.load(named: config, environment: variables, into: &other.configuration)
+      } catch {
+        throw SecondPlaceError(error: error, option: "--\(option)-config", place: config)
+      }
       other.configuration.memory = configuration.memory
     }
-    other.configuration.repository = repository
-    other.isSecond = true
+    other.configuration.repository = arguments.string(option)
+    other.secondOption = option
     return other
   }
 
@@ -56,7 +62,7 @@ struct Environment: Sendable {
           "\(repository.debugDescription) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path"
         )
       }
-      if arguments.has("endpoint"), !isSecond, !arguments.namesSecondBucket {
+      if arguments.has("endpoint"), secondOption == nil, !arguments.namesSecondBucket {
         throw UsageError(
           "--endpoint goes with s3://BUCKET/PREFIX, and the repository is the directory \(path)")
       }
@@ -79,7 +85,20 @@ struct Environment: Sendable {
   }
 
   /// Opens the repository.
+  ///
+  /// - Throws: `SecondPlaceError` where it is a second one, else `FormatError`, `StoreError`, `UsageError` and others.
   func repository() async throws -> Repository {
+    guard let secondOption else { return try await open() }
+    do {
+      return try await open()
+    } catch {
+      if error is CancellationError { throw error }
+      throw SecondPlaceError(
+        error: error, option: "--\(secondOption)", place: configuration.repository ?? "")
+    }
+  }
+
+  private func open() async throws -> Repository {
     let store = try store()
     // A directory is as quick as its cache would be.
     let isDirectory = store is DirectoryStore
@@ -172,6 +191,15 @@ struct Environment: Sendable {
     if let base = variables["XDG_CACHE_HOME"], base.hasPrefix("/") { return "\(base)/ckbackup" }
     return variables["HOME"].map { "\($0)/.cache/ckbackup" }
   }
+}
+
+/// What was wrong with a repository that another option than `--repo` names.
+struct SecondPlaceError: Error {
+  let error: any Error
+  /// The option with its dashes.
+  let option: String
+  /// What was given for it.
+  let place: String
 }
 
 extension Arguments {

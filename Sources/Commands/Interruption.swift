@@ -2,12 +2,20 @@ import Dispatch
 import Glibc
 import Synchronization
 
+/// A command that a signal has ended.
+struct InterruptedError: Error {
+  /// What is kept, and what to do, after a semicolon.
+  let rest: String
+}
+
 /// SIGINT and SIGTERM end a command by cancelling its task, so that nothing unfinished stays behind; a second one, or two seconds
 /// without an end, ends the process at once.
 enum Interruption {
   private static let patience = 1.8
 
   /// Runs `work`; a signal cancels it.
+  ///
+  /// - Throws: `CancellationError` where a signal ended it, else what `work` throws.
   static func cancelling<Result: Sendable>(
     _ work: @escaping @Sendable () async throws -> Result
   ) async throws -> Result {

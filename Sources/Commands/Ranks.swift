@@ -25,6 +25,13 @@ enum Ranks {
   /// Variables that are the same for all processes of a job.
   private static let jobs = ["TORCHELASTIC_RUN_ID", "SLURM_JOB_ID", "PMIX_NAMESPACE", "JOB_NAME"]
 
+  /// Which half of a pair of variables is set without the other, in words.
+  private static func half(_ variables: [String: String]) -> String {
+    func isSet(_ name: String) -> Bool { variables[name]?.isEmpty == false }
+    guard let (rank, size) = launchers.first(where: { isSet($0.0) != isSet($0.1) }) else { return "" }
+    return isSet(rank) ? " (\(rank) is set, \(size) is not)" : " (\(size) is set, \(rank) is not)"
+  }
+
   /// Nil where the command line does not speak of ranks.
   static func find(_ arguments: Arguments, _ variables: [String: String]) throws(UsageError) -> Push.Rank? {
     let command = arguments.command.name
@@ -36,8 +43,9 @@ enum Ranks {
           [$0.0, $0.1].allSatisfy { variables[$0]?.isEmpty == false }
         })
       else {
+        let pairs = launchers.map { "\($0.0) with \($0.1)" }.joined(separator: ", ")
         throw UsageError(
-          "--distributed finds no rank: none of \(launchers.map(\.0).joined(separator: ", ")) is set with its size",
+          "--distributed finds neither rank nor size: none of these pairs is set: \(pairs)\(half(variables)). Start it by srun, torchrun or mpirun, or give --rank and --world-size",
           command: command)
       }
       guard let found = variables[first].flatMap({ Int($0) }),
@@ -57,6 +65,10 @@ enum Ranks {
     }
     guard RankShare.isValid(rank: rank, worldSize: worldSize) else {
       throw UsageError("rank \(rank) is none of \(worldSize) processes, which count from 0", command: command)
+    }
+    if arguments.string("group") == "" {
+      throw UsageError(
+        "--group takes a name, such as the job's id: leave it out for the launcher's", command: command)
     }
     // torchrun names every job "none" that was not named.
     var job = jobs.lazy.compactMap { variables[$0] }.first { !$0.isEmpty && $0 != "none" }

@@ -18,6 +18,8 @@ struct CheckpointSource: Sendable {
 
   private let facts: ArchiveFacts
   private let attachments: [ArchiveRecord.Attachment]
+  /// The names in the record of the files that the user gave for it.
+  let givenNames: [String]
   /// What the user's own files add to the record, by name.
   private let parameters: [String: JSONValue]
   private let results: [String: JSONValue]
@@ -89,7 +91,8 @@ struct CheckpointSource: Sendable {
     self.files = files
     self.holes = holes
     self.facts = facts
-    let names = Set(given.map(\.name))
+    givenNames = given.map(\.name)
+    let names = Set(givenNames)
     self.attachments =
       given.map { .init(name: $0.name, role: $0.role, read: $0.read) }
       + facts.files.filter { !names.contains($0.name) }.map { file in
@@ -171,9 +174,10 @@ struct CheckpointSource: Sendable {
       manifest: reference)
   }
 
-  /// The archive record of a snapshot.
-  func record(_ snapshot: Snapshot, _ manifest: Manifest) -> ArchiveRecord {
+  /// The archive record of a snapshot; with `onlyGiven` one that tells of the user's files for it and not of those of the checkpoint.
+  func record(_ snapshot: Snapshot, _ manifest: Manifest, onlyGiven: Bool = false) -> ArchiveRecord {
     let findings = inspection.findings
+    let found = onlyGiven ? ArchiveFacts() : facts
     let document = RecordDocument(
       id: snapshot.id, run: run, step: step, time: snapshot.time, layout: snapshot.layout,
       complete: snapshot.complete,
@@ -183,14 +187,16 @@ struct CheckpointSource: Sendable {
       metrics: snapshot.metrics,
       best: findings.best.map { .init(metric: $0.name, value: $0.value, step: $0.step) },
       worldSize: findings.parallelism.world, resumable: findings.use.isResumable,
-      hyperparameters: facts.hyperparameters.merging(parameters) { _, given in given },
-      results: facts.results.merging(results) { _, given in given }, trainingLog: facts.trainingLog,
-      versions: facts.versions,
+      hyperparameters: found.hyperparameters.merging(parameters) { _, given in given },
+      results: found.results.merging(results) { _, given in given }, trainingLog: found.trainingLog,
+      versions: found.versions,
       provenance: .init(
         host: request.host, path: "/" + inspection.place.components.joined(separator: "/"),
         command: request.commandLine, program: request.program),
       files: [])
-    return ArchiveRecord(snapshot: snapshot, manifest: manifest, document: document, attachments: attachments)
+    return ArchiveRecord(
+      snapshot: snapshot, manifest: manifest, document: document,
+      attachments: onlyGiven ? Array(attachments.prefix(givenNames.count)) : attachments)
   }
 
   /// Gives a snapshot that is there already the labels of this push.
@@ -198,6 +204,13 @@ struct CheckpointSource: Sendable {
     try await Tagging(add: request.tags, milestone: request.isMilestone ? true : nil, note: request.note)
       .apply(
         to: snapshot, in: repository)
+  }
+
+  /// What to say where a snapshot was there already: its record stays as it is.
+  var leftOutOfRecord: [String] {
+    if givenNames.isEmpty { return [] }
+    let names = givenNames.joined(separator: ", ")
+    return ["the snapshot and its record were in the repository already, and \(names) was not added to them."]
   }
 
   /// What to say where the step holds other content already.

@@ -35,6 +35,8 @@ public enum EngineError: Error, Sendable {
   case targetBusy(path: String)
   /// The target's file system is too full; both in bytes.
   case noRoom(path: String, needed: Int, free: Int)
+  /// A rank that none of the processes of the snapshot's training had.
+  case noSuchRank(Int, worldSize: Int)
   /// A selection that leaves nothing to restore.
   case nothingSelected
   /// Two of the processes that push together have different content under one path.

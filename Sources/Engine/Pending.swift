@@ -9,6 +9,8 @@ public struct Pending: Sendable {
   public struct Group: Sendable {
     /// Which checkpoint.
     public var group: RankGroup
+    /// The group's name as its processes were told it, empty where that was none; nil where it cannot be read.
+    public var name: String?
     /// How many processes there are.
     public var worldSize: Int
     /// Those whose share is stored.
@@ -51,13 +53,33 @@ public struct Pending: Sendable {
       }
       needed.formUnion(manifest.packs.map(\.key))
     }
+    let shares = try await repository.store.list(ObjectKey.parts).objects
+    let groups = try await concurrently(groups(shares), limit: 8) { group in
+      try await named(group, shares, in: repository)
+    }
     var uploads: [PendingUpload]?
     do { uploads = try await repository.store.listUploads(ObjectKey.packs) } catch StoreError.denied {}
     return Pending(
-      groups: groups(try await repository.store.list(ObjectKey.parts).objects),
+      groups: groups,
       packs: packs.objects.filter { !needed.contains($0.key) && !condemned.contains($0.key) },
       uploads: uploads, condemned: condemned.count,
       now: packs.now)
+  }
+
+  /// A group with its name, which each view of it tells.
+  private static func named(
+    _ group: Group, _ objects: [ObjectInfo], in repository: Repository
+  ) async throws -> Group {
+    var group = group
+    for object in objects where object.key.hasPrefix(group.group.folder) {
+      guard let (share, name) = RankShare.parse(object.key), let digest = RankShare.digest(ofView: name)
+      else {
+        continue
+      }
+      group.name = try await repository.groupName(of: share, digest: digest)
+      if group.name != nil { break }
+    }
+    return group
   }
 
   /// The groups that the objects below `parts/` belong to.

@@ -28,6 +28,10 @@ public final class Progress: Sendable {
     public var done = 0
     /// Bytes that went over the wire so far.
     public var transferred = 0
+    /// The processes that are waited for, in order.
+    public var awaited: [Int] = []
+    /// How many processes there are, where some are waited for.
+    public var worldSize = 0
   }
 
   private let state = Mutex(State())
@@ -43,6 +47,13 @@ public final class Progress: Sendable {
       $0.phase = phase
       $0.total = total
       $0.done = 0
+      $0.awaited = []
+    }
+  }
+  func wait(for ranks: [Int], of worldSize: Int) {
+    state.withLock {
+      $0.awaited = ranks
+      $0.worldSize = worldSize
     }
   }
   func add(done: Int) { state.withLock { $0.done += done } }

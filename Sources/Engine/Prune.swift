@@ -11,7 +11,7 @@ public struct Prune: Sendable {
   public struct Report: Sendable {
     /// What was decided on each snapshot, by run and step.
     public var decisions: [RetentionPolicy.Decision] = []
-    /// Objects that nothing needs now and that a prune will remove when the grace period is over.
+    /// Objects that this prune found unused and that a later one removes when the grace period is over.
     public var condemnedObjects = 0
     /// Their bytes.
     public var condemnedBytes = 0
@@ -21,11 +21,13 @@ public struct Prune: Sendable {
     public var deletedBytes = 0
     /// Condemned objects that are needed again.
     public var spared = 0
-    /// Uploads that nobody finished and that were ended.
-    public var abortedUploads = 0
+    /// Uploads that nobody finished and that were ended; nil in a plan where the credentials may not list them.
+    public var abortedUploads: Int? = 0
     /// Shares of groups that never came to a snapshot and that were removed.
     public var abandonedShares = 0
-    /// Condemned objects whose grace period is not over.
+    /// Their bytes; those of packs that they name are none of them.
+    public var abandonedBytes = 0
+    /// Objects that earlier prunes condemned and whose grace period is not over.
     public var waiting = 0
 
     /// The snapshots that go.
@@ -45,15 +47,24 @@ public struct Prune: Sendable {
     self.grace = grace
   }
 
-  /// What would go, without changing anything.
+  /// What `run` would do now, without changing anything.
   public func plan() async throws -> Report {
-    let state = try await RepositoryState.load(repository)
     var report = Report()
+    let (due, waiting) = try await condemned()
+    report.waiting = waiting.reduce(0) { $0 + $1.objects.count }
+    let state = try await RepositoryState.load(repository)
+    var deleted = Set<String>()
+    for record in due { report.add(state.split(record, unless: &deleted)) }
     report.decisions = decisions(state.snapshots, now: state.now)
-    let forgotten = Set(report.forgotten.map(\.key))
-    let unused = state.unused(after: forgotten, grace: grace, condemned: [])
-    report.condemnedObjects = unused.count
-    report.condemnedBytes = unused.reduce(0) { $0 + $1.size }
+    let condemned = deleted.union(waiting.flatMap(\.objects))
+    report.add(
+      condemned: state.unused(after: Set(report.forgotten.map(\.key)), grace: grace, condemned: condemned))
+    do {
+      report.abortedUploads = try await abandonedUploads(now: state.now).count
+    } catch StoreError.denied {
+      report.abortedUploads = nil
+    }
+    report.add(abandoned: try await abandonedShares())
     return report
   }
 
@@ -69,25 +80,35 @@ public struct Prune: Sendable {
     }
     try await repository.remove(unchanged.compactMap { $0 })
     try await condemnUnused(before, &report)
-    for pending in try await repository.store.listUploads(ObjectKey.packs)
-    where before.now.seconds(since: pending.started) > grace {
-      try await repository.store.abort(pending.upload)
-      report.abortedUploads += 1
-    }
-    try await removeAbandonedShares(&report)
+    let uploads = try await abandonedUploads(now: before.now)
+    for pending in uploads { try await repository.store.abort(pending.upload) }
+    report.abortedUploads = uploads.count
+    let shares = try await abandonedShares()
+    try await repository.store.delete(shares.map(\.key))
+    report.add(abandoned: shares)
     return report
   }
 
-  /// Removes what groups have left of which nothing was heard for the grace period. A process of theirs that comes later pushes anew.
-  private func removeAbandonedShares(_ report: inout Report) async throws {
+  /// Uploads of packs that were begun longer ago than the grace period.
+  private func abandonedUploads(now: Timestamp) async throws -> [PendingUpload] {
+    try await repository.store.listUploads(ObjectKey.packs).filter { now.seconds(since: $0.started) > grace }
+  }
+
+  /// What groups have left of which nothing was heard for the grace period. A process of theirs that comes later pushes anew.
+  private func abandonedShares() async throws -> [ObjectInfo] {
     let listing = try await repository.store.list(ObjectKey.parts)
     let live = Pending.groups(listing.objects).filter { listing.now.seconds(since: $0.latest) <= grace }
-    let abandoned = listing.objects.filter { object in
+    return listing.objects.filter { object in
       guard let (share, _) = RankShare.parse(object.key) else { return false }
       return !live.contains { $0.group == share.group && $0.worldSize == share.worldSize }
     }
-    try await repository.store.delete(abandoned.map(\.key))
-    report.abandonedShares = Set(abandoned.compactMap { RankShare.parse($0.key)?.share }).count
+  }
+
+  /// The records of earlier prunes: those whose grace period is over, and those whose is not.
+  private func condemned() async throws -> (due: [DeletionRecord], waiting: [DeletionRecord]) {
+    let (records, now) = try await repository.deletions()
+    let isDue = { (record: DeletionRecord) in now.seconds(since: record.written) >= grace }
+    return (records.filter(isDue), records.filter { !isDue($0) })
   }
 
   private func decisions(_ snapshots: [Snapshot], now: Timestamp) -> [RetentionPolicy.Decision] {
@@ -106,32 +127,43 @@ public struct Prune: Sendable {
     let unused = state.unused(after: gone, grace: grace, condemned: condemned)
     guard !unused.isEmpty else { return }
     _ = try await repository.condemn(unused.map(\.key))
-    report.condemnedObjects = unused.count
-    report.condemnedBytes = unused.reduce(0) { $0 + $1.size }
+    report.add(condemned: unused)
   }
 
   /// Phase two: records older than the grace period are carried out.
   private func deleteCondemned(_ report: inout Report) async throws {
-    let (records, now) = try await repository.deletions()
-    let due = records.filter { now.seconds(since: $0.written) >= grace }
-    report.waiting = records.filter { now.seconds(since: $0.written) < grace }.reduce(0) {
-      $0 + $1.objects.count
-    }
+    let (due, waiting) = try await condemned()
+    report.waiting = waiting.reduce(0) { $0 + $1.objects.count }
     guard !due.isEmpty else { return }
     let state = try await RepositoryState.load(repository)
-    let sizes = Dictionary(state.objects.map { ($0.key, $0.size) }, uniquingKeysWith: { first, _ in first })
+    var deleted = Set<String>()
     for record in due {
-      let needed = record.objects.filter(state.isNeeded)
-      let unused = record.objects.filter { !state.isNeeded($0) && sizes[$0] != nil && state.isRemovable($0) }
+      let split = state.split(record, unless: &deleted)
       // Another prune may have carried it out meanwhile, and a copy brought packs back under their names since.
       guard try await repository.store.head(record.key) != nil else { continue }
-      try await repository.store.delete(unused)
+      try await repository.store.delete(split.unused.map(\.key))
       // The record goes last: while it stands, a push knows that these packs are not to be relied on.
       try await repository.store.delete([record.key])
-      report.spared += needed.count
-      report.deletedObjects += unused.count
-      report.deletedBytes += unused.reduce(0) { $0 + (sizes[$1] ?? 0) }
+      report.add(split)
     }
+  }
+}
+
+extension Prune.Report {
+  fileprivate mutating func add(condemned objects: [ObjectInfo]) {
+    condemnedObjects += objects.count
+    condemnedBytes += objects.reduce(0) { $0 + $1.size }
+  }
+
+  fileprivate mutating func add(_ carriedOut: (needed: Int, unused: [ObjectInfo])) {
+    deletedObjects += carriedOut.unused.count
+    deletedBytes += carriedOut.unused.reduce(0) { $0 + $1.size }
+    spared += carriedOut.needed
+  }
+
+  fileprivate mutating func add(abandoned objects: [ObjectInfo]) {
+    abandonedShares += Set(objects.compactMap { RankShare.parse($0.key)?.share }).count
+    abandonedBytes += objects.reduce(0) { $0 + $1.size }
   }
 }
 
@@ -140,6 +172,7 @@ private struct RepositoryState {
   let snapshots: [Snapshot]
   let objects: [ObjectInfo]
   let now: Timestamp
+  private let infos: [String: ObjectInfo]
   private var packsOf: [String: Set<String>]
   private let neededPacks: Set<String>
   private let neededManifests: Set<String>
@@ -178,6 +211,7 @@ private struct RepositoryState {
     self.objects = objects
     self.now = now
     self.packsOf = packsOf
+    infos = Dictionary(objects.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
     neededPacks = snapshots.reduce(into: []) { $0.formUnion(packsOf[$1.key] ?? []) }
     neededManifests = Set(snapshots.map(\.manifest.key))
     neededRecords = Set(snapshots.map(\.record))
@@ -191,6 +225,15 @@ private struct RepositoryState {
     return result
   }
   private var goneManifests: Set<String> = []
+
+  /// How many objects of a record are needed again, and those that are there and needed by nobody, which join `deleted`.
+  func split(
+    _ record: DeletionRecord, unless deleted: inout Set<String>
+  ) -> (needed: Int, unused: [ObjectInfo]) {
+    let needed = record.objects.count(where: isNeeded)
+    let unused = record.objects.filter { !isNeeded($0) && isRemovable($0) && deleted.insert($0).inserted }
+    return (needed, unused.compactMap { infos[$0] })
+  }
 
   /// Whether a snapshot that is there needs the object.
   func isNeeded(_ key: String) -> Bool {

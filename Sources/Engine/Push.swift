@@ -107,9 +107,10 @@ public struct Push: Sendable {
       $0.id == manifest.id && $0.run == manifest.run && $0.step == manifest.step
     }
     func report(_ snapshot: Snapshot, wasPresent: Bool = false) -> Report {
-      Report(
+      let leftOut = wasPresent ? source.leftOutOfRecord : []
+      return Report(
         snapshot: snapshot, wasPresent: wasPresent, addedBytes: added,
-        warnings: source.warnings + source.collisions(manifest, with: known.snapshots))
+        warnings: source.warnings + leftOut + source.collisions(manifest, with: known.snapshots))
     }
     let commit = Commit(repository, grace: grace)
     if added == 0, let former,

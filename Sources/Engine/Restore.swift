@@ -62,6 +62,7 @@ public struct Restore: Sendable {
     progress.begin(.prepare)
     if options.selection.part == .record { return try await restoreRecord(snapshot, to: path, options) }
     let manifest = try await repository.manifest(of: snapshot)
+    if let rank = options.selection.rank { try await check(rank, snapshot, manifest) }
     let plan = try RestorePlan(manifest, selection: options.selection)
     guard !plan.isEmpty else {
       throw EngineError.nothingSelected
@@ -92,6 +93,17 @@ public struct Restore: Sendable {
       snapshot: snapshot, target: target.path, files: plan.files.count, bytes: plan.bytes,
       fetchedBytes: fetched,
       resumedBytes: resumed, seededBytes: seeded)
+  }
+
+  /// Throws where the snapshot is known to have files of fewer processes. Where it has none of single processes, nothing is known.
+  private func check(_ rank: Int, _ snapshot: Snapshot, _ manifest: Manifest) async throws {
+    guard let last = manifest.files.compactMap({ RankFile.rank(of: $0.path) }).max(), rank > last else {
+      return
+    }
+    // Files are named by the place in the model too, so that more processes than these numbers may have trained.
+    let recorded = try await ArchiveRecord.read(of: snapshot, from: repository)?.worldSize
+    let worldSize = max(last + 1, recorded ?? 0)
+    if rank >= worldSize { throw EngineError.noSuchRank(rank, worldSize: worldSize) }
   }
 
   /// What a restore that failed or was interrupted has left beside a target, or nil.

@@ -32,11 +32,14 @@ public struct Verify: Sendable {
     public var readBytes = 0
     /// What is wrong.
     public var damages: [Damage] = []
-    /// Since when every byte of these packs was read at least once; nil while some never were.
+    /// Packs that are missing or damaged, of those that are needed.
+    public var faultyPacks = 0
+    /// Since when every byte of these packs was read at least once; nil while some never were, where one is missing or damaged, and
+    /// where a marker or manifest cannot be read, so that nobody knows all packs.
     public var coveredSince: Timestamp?
     /// Why the ledger could not be written, so that the next verify reads the same again; nil where it could.
     public var ledgerFailure: (any Error)?
-    /// Bytes of packs that nothing needs: remains that a prune will take.
+    /// Bytes of packs that nothing needs: remains that a prune will take. 0 where nobody knows what is needed.
     public var unusedBytes = 0
   }
 
@@ -62,6 +65,9 @@ public struct Verify: Sendable {
     if chosen.count == listing.snapshots.count {
       report.damages += listing.unreadable.map { Damage($0, snapshots: []) }
     }
+    let allAreKnown = { [unreadable = report.damages.count] (readable: Int) in
+      unreadable == 0 && readable == chosen.count
+    }
     var whole: [(snapshot: Snapshot, manifest: Manifest)] = []
     let manifests = try await repository.listed(ObjectKey.manifests)
     for (snapshot, result) in try await repository.manifests(of: chosen, listed: manifests) {
@@ -77,7 +83,7 @@ public struct Verify: Sendable {
     report.packs = needed.count
     report.bytes = needed.values.reduce(0) { $0 + $1.size }
     report.unusedBytes =
-      chosen.count == listing.snapshots.count
+      chosen.count == listing.snapshots.count && allAreKnown(whole.count)
       ? stored.values.filter { needed[$0.key] == nil }.reduce(0) { $0 + $1.size } : 0
     report.damages += try await checkRecords(whole, deep: depth != .quick)
 
@@ -104,7 +110,10 @@ public struct Verify: Sendable {
         report.ledgerFailure = error
       }
     }
-    report.coveredSince = ledger.coveredSince(needed.keys)
+    report.faultyPacks = Set(report.damages.map(\.object)).count { needed[$0] != nil }
+    if report.faultyPacks == 0, allAreKnown(whole.count) {
+      report.coveredSince = ledger.coveredSince(needed.keys)
+    }
     return report
   }
 

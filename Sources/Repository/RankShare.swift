@@ -14,8 +14,11 @@ public struct RankGroup: Hashable, Comparable, Sendable {
   public init(run: String, step: Int, name: String) {
     self.run = run
     self.step = step
-    token = hex(SHA256.hash(Array(name.utf8)).prefix(8))
+    token = Self.token(of: name)
   }
+
+  /// The token that stands for a name.
+  static func token(of name: String) -> String { hex(SHA256.hash(Array(name.utf8)).prefix(8)) }
 
   fileprivate init(run: String, step: Int, token: String) {
     self.run = run

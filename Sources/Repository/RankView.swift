@@ -29,6 +29,7 @@ public struct RankView: Equatable, Sendable {
       var mtime: Int64
     }
     var format: Int
+    var group: String?
     var files: [Entry]
   }
 
@@ -52,16 +53,25 @@ public struct RankView: Equatable, Sendable {
     return hex(SHA256.hash(text).prefix(8))
   }
 
-  /// Its object's bytes. Throws `FormatError.invalid` where it cannot be written.
-  public func encode() throws(FormatError) -> [UInt8] {
+  /// Its object's bytes, with the name of the group for people. Throws `FormatError.invalid` where it cannot be written.
+  public func encode(group: String) throws(FormatError) -> [UInt8] {
     let document = Document(
-      format: repositoryFormat,
+      format: repositoryFormat, group: group,
       files: files.map { file in
         let path = TextOrBase64.encode(file.path.bytes)
         return .init(
           path: path.text, pathBase64: path.base64, size: file.size, mtime: file.modified.nanoseconds)
       })
     return try Gzip.compress(try MetadataCoding.encode(document, pretty: false))
+  }
+
+  /// The name of the group that a view's bytes tell, held to the token that stands for it; nil where they tell none.
+  static func groupName(_ bytes: [UInt8], token: String, object: String) -> String? {
+    guard let json = try? Gzip.expand(bytes, limit: largestExpanded, object: object),
+      let name = try? MetadataCoding.decode(Document.self, from: json, object: object).group,
+      RankGroup.token(of: name) == token
+    else { return nil }
+    return name
   }
 
   /// Reads a view and holds it to the digest in its name. Throws `FormatError` where it is none, or another.
@@ -84,6 +94,21 @@ public struct RankView: Equatable, Sendable {
 }
 
 extension Repository {
+  /// The name of the group of a share with such a view, as its process was told it; nil where the view is gone, damaged or too large.
+  ///
+  /// - Throws: `StoreError`.
+  public func groupName(of share: RankShare, digest: String) async throws -> String? {
+    let key = share.view(digest)
+    do {
+      let bytes = try await store.get(key, limit: RankView.largestObject)
+      return RankView.groupName(bytes, token: share.group.token, object: key)
+    } catch StoreError.missing {
+      return nil
+    } catch StoreError.tooLarge {
+      return nil
+    }
+  }
+
   /// The view of a share; nil where it has been replaced or removed.
   ///
   /// - Throws: `FormatError` where it cannot be read, `StoreError`.

@@ -48,3 +48,45 @@ func aStoresErrorHasItsExitCode(_ error: StoreError, _ code: ExitCode) {
   #expect(await CommandLine.run(["list", "--config", "/nowhere"], variables: [:]) == 2)
   #expect(await CommandLine.run(["list"], variables: ["HOME": "/nowhere"]) == 2)
 }
+
+@Test(arguments: [
+  StoreError.noBucket(name: "/missing") as any Error, StoreError.noBucket(name: "bucket"),
+  FormatError.noRepository(place: "/missing"), StoreError.notS3(endpoint: "http://nas", detail: "no"),
+  StoreError.wrongRegion(expected: "eu"),
+  StoreError.credentials(code: "SignatureDoesNotMatch", message: "no"),
+  UsageError("no"),
+])
+func anErrorOfASecondRepositoryNamesItsOption(_ error: any Error) {
+  let text = ErrorText(SecondPlaceError(error: error, option: "--to", place: "/missing"))
+  #expect(text.code == ErrorText(error).code)
+  let words = text.sentences.joined(separator: " ")
+  #expect(words.contains("--to") && !words.contains("--repo") && !words.contains("--endpoint"), "\(words)")
+}
+
+@Test func theAdviceFitsWhatIsDamaged() {
+  let (pack, manifest) = ("packs/weights/aa/x", "manifests/demo/x.json.gz")
+  func advice(_ objects: [String], repaired: Bool = false) -> String {
+    Damage.cure(objects, repaired: repaired).joined(separator: " ")
+  }
+  #expect(advice([pack]).contains("ckbackup repair --from") && !advice([pack]).contains("ckbackup copy"))
+  #expect(advice([manifest]).contains("ckbackup copy") && !advice([manifest]).contains("ckbackup repair"))
+  #expect(advice([pack, manifest]).contains("ckbackup repair --from"))
+  #expect(advice([pack], repaired: true).contains("from a place that has more"))
+  #expect(ErrorText(FormatError.missing(object: manifest)).sentences.joined().contains("ckbackup copy"))
+}
+
+@Test func anInterruptedCommandSaysWhatIsKept() {
+  let text = ErrorText(InterruptedError(rest: PushCommand.spec.whenInterrupted))
+  #expect(text.code == .interrupted)
+  #expect(text.sentences.joined().contains("finished packs are kept, the unfinished one is not"))
+}
+
+@Test func aGracePeriodThatAPushMayOutlastIsWarnedOf() {
+  #expect(PruneCommand.hasty(0, pushes: 86_400) != nil)
+  #expect(PruneCommand.hasty(3599, pushes: 60) != nil)
+  #expect(PruneCommand.hasty(3600, pushes: 60) == nil)
+  #expect(
+    PruneCommand.hasty(11 * 3600, pushes: 86_400) != nil,
+    "a push looks half of its grace period before it commits")
+  #expect(PruneCommand.hasty(86_400, pushes: 86_400) == nil)
+}

@@ -33,6 +33,26 @@ import Testing
     #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/checkpoint-1"))
   }
 
+  @Test("since when every byte was read is not told while a pack is missing or a manifest cannot be read")
+  func notCovered() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    #expect(try await world.verify(.deep).coveredSince != nil)
+    let pack = try #require(try await world.keys("packs/training/").first)
+    let bytes = try await world.memory.get(pack, limit: 1 << 30)
+    try await world.memory.delete([pack])
+    for depth in [Verify.Depth.quick, .deep] {
+      let report = try await world.verify(depth)
+      #expect(report.coveredSince == nil && report.faultyPacks == 1, "\(depth)")
+    }
+    try await world.memory.put(pack, Payload(bytes))
+    let whole = try await world.verify(.deep)
+    #expect(whole.coveredSince != nil && whole.faultyPacks == 0)
+    try await world.memory.delete([snapshot.manifest.key])
+    let blind = try await world.verify(.deep)
+    #expect(blind.coveredSince == nil && blind.unusedBytes == 0, "nobody knows what the manifest needed")
+    _ = scratch
+  }
+
   @Test("what the damage does not touch can still be restored")
   func partial() async throws {
     let (world, scratch, snapshot) = try await pushed()

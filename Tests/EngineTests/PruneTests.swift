@@ -230,6 +230,56 @@ import Testing
     _ = scratch
   }
 
+  @Test("a plan foretells what goes now, of each kind, and what is marked for later")
+  func planOfEverything() async throws {
+    let (world, scratch) = try await three()
+    try await world.prune(RetentionPolicy(last: 2))
+    world.clock.advance(86_401)
+    // Abandoned before the grace period: an upload and a rank's share. Within it: another prune's record.
+    _ = try await world.memory.beginMultipart("packs/weights/aa/\(String(repeating: "a", count: 32))")
+    try scratch.write("node/shard.raw", noise(9_000, seed: 7))
+    var request = Push.Request(path: "\(scratch.path)/node")
+    (request.run, request.step, request.rank) = ("demo", 9, .init(0, of: 2, patience: 0))
+    _ = try await RankPush(
+      try await world.repository(), resources: world.resources, progress: Progress(), grace: World.grace
+    ).run(request)
+    world.clock.advance(86_401)
+    _ = try await world.repository().condemn(["packs/weights/bb/\(String(repeating: "b", count: 32))"])
+
+    let before = try await world.keys("")
+    let prune = Prune(
+      try await world.repository(), policy: RetentionPolicy(last: 1), run: nil, grace: World.grace)
+    let plan = try await prune.plan()
+    #expect(try await world.keys("") == before)
+    #expect(try await world.memory.listUploads("packs/").count == 1)
+    #expect(plan.abortedUploads == 1 && plan.abandonedShares == 1 && plan.abandonedBytes > 0)
+    #expect(plan.deletedObjects > 0 && plan.deletedBytes > 0 && plan.waiting == 1)
+    #expect(plan.condemnedObjects > 0)
+
+    let report = try await prune.run()
+    #expect(plan.decisions == report.decisions)
+    #expect(plan.abortedUploads == report.abortedUploads)
+    #expect(plan.abandonedShares == report.abandonedShares && plan.abandonedBytes == report.abandonedBytes)
+    #expect(plan.deletedObjects == report.deletedObjects && plan.deletedBytes == report.deletedBytes)
+    #expect(plan.condemnedObjects == report.condemnedObjects && plan.condemnedBytes == report.condemnedBytes)
+    #expect(plan.waiting == report.waiting && plan.spared == report.spared)
+    let again = try await prune.plan()
+    #expect(again.condemnedObjects == 0, "what is marked already is not marked again")
+  }
+
+  @Test("a plan tells the rest where uploads may not be listed")
+  func planWithoutUploads() async throws {
+    let (world, scratch) = try await three()
+    let reader = FaultyStore(world.memory) { operation, key, _ in
+      operation == .listUploads ? .before(.denied(operation: "list", key: key, message: "no")) : nil
+    }
+    let plan = try await Prune(
+      try await world.repository(in: reader), policy: RetentionPolicy(last: 1), run: nil, grace: World.grace
+    ).plan()
+    #expect(plan.abortedUploads == nil && plan.forgotten.count == 2 && plan.condemnedObjects > 0)
+    _ = scratch
+  }
+
   @Test("a deletion record that names anything but packs, manifests and records removes nothing of it")
   func hostileRecord() async throws {
     let (world, scratch) = try await three()

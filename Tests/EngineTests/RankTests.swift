@@ -244,14 +244,68 @@ import Testing
     #expect(try await world.verify(.deep).damages.isEmpty)
   }
 
+  @Test("files for the record and notes reach it from whichever process they were given to")
+  func givenFiles() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
+    for rank in 0..<3 { try scratch.write("logs/\(rank)/train.log", "rank \(rank)") }
+    try scratch.write("logs/eval.json", #"{"score": 7}"#)
+    try scratch.write("logs/0/args.json", #"{"lr": 1}"#)
+    try scratch.write("logs/1/args.json", #"{"lr": 2}"#)
+    let root = "\(scratch.path)/logs"
+    // All see the same files, so that the first alone tells of the checkpoint; the first two give the same log.
+    try scratch.write("logs/1/train.log", "rank 0")
+    let given: [[(String, ArchiveRecord.Attachment.Role)]] = [
+      [("\(root)/0/train.log", .log), ("\(root)/0/args.json", .hyperparameters)],
+      [
+        ("\(root)/1/train.log", .log), ("\(root)/1/args.json", .hyperparameters),
+        ("\(root)/eval.json", .evaluation),
+      ],
+      [("\(root)/2/train.log", .log)],
+    ]
+    var last: RankPush.Report?
+    for rank in 0..<3 {
+      last = try await push(
+        world, path, rank, of: 3, step: 10,
+        change: {
+          $0.attachments = given[rank]
+          $0.note = rank == 2 ? "the second run" : "a run"
+          $0.metrics["m\(rank)"] = 1
+        })
+    }
+    let snapshot = try #require(last.flatMap(committed))
+    #expect(snapshot.note == "a run; the second run")
+    #expect((0..<3).allSatisfy { snapshot.metrics["m\($0)"] == 1 })
+    let repository = try await world.repository()
+    let document = try #require(try await ArchiveRecord.read(of: snapshot, from: repository))
+    #expect(document.note == snapshot.note && !document.trainingLog.isEmpty)
+    let logs = document.files.filter { $0.name.hasSuffix("train.log") }
+    #expect(logs.map(\.name) == ["train.log", "rank-2-train.log"])
+    for (file, text) in zip(logs, ["rank 0", "rank 2"]) {
+      #expect(try await world.memory.get(snapshot.record + file.object, limit: 100) == Array(text.utf8))
+    }
+    #expect(document.results["eval.json"] != nil)
+    #expect(document.hyperparameters["args.json"] != document.hyperparameters["rank-1-args.json"])
+    #expect(document.hyperparameters["rank-1-args.json"] != nil)
+    #expect(document.files.count { $0.name == "trainer_state.json" } == 1)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+
+    // A snapshot that is there keeps its record, and that is said.
+    let late = try await push(
+      world, path, 1, of: 3, step: 10, change: { $0.attachments = [("\(root)/eval.json", .evaluation)] })
+    #expect(late.warnings.contains { $0.contains("eval.json was not added") })
+  }
+
   @Test("what waits is listed with the ranks that are awaited, and a prune clears it after the grace period")
   func pending() async throws {
     let scratch = try Scratch()
     let world = try await World()
     let path = try makeShared(scratch)
-    _ = try await push(world, path, 2, of: 4)
+    _ = try await push(world, path, 2, of: 4, group: "job 7")
     var pending = try await Pending.load(try await world.repository())
     #expect(pending.groups.map(\.stored) == [[2]] && pending.groups.map(\.absent) == [[0, 1, 3]])
+    #expect(pending.groups.map(\.name) == ["job 7"])
     #expect(!pending.packs.isEmpty)
     try await world.prune(RetentionPolicy())
     pending = try await Pending.load(try await world.repository())
@@ -441,7 +495,7 @@ import Testing
     let view = RankView(
       try (0..<3).map { .init(path: try RelativePath("f\($0)"), size: .max, modified: Timestamp(seconds: 1)) }
     )
-    try await world.memory.put(other.view(view.digest), Payload(try view.encode()))
+    try await world.memory.put(other.view(view.digest), Payload(try view.encode(group: "job")))
     #expect(awaited(try await push(world, path, 0, of: 2)) == [1])
     try await world.memory.put(other.view(view.digest), Payload([UInt8](repeating: 0, count: 65 << 20)))
     #expect(awaited(try await push(world, path, 0, of: 2)) == [1])

@@ -31,6 +31,27 @@ import Testing
       try Picture("\(scratch.path)/out").entries.map(\.path.display) == ["small", "small/a", "small/b"])
   }
 
+  @Test("a rank that no process of the snapshot had is refused; where nothing is known of them it is not")
+  func noSuchRank() async throws {
+    let (world, scratch, snapshot) = try await pushed()
+    let path = try scratch.copy("ds_zero3_bf16", as: "zero")
+    let ranked = try await world.push(path, step: 4).snapshot
+    func restore(_ snapshot: Snapshot, _ rank: Int) async throws {
+      try await world.restore(
+        snapshot, to: "\(scratch.path)/out-\(snapshot.step)-\(rank)",
+        options: .init(selection: Selection(rank: rank)))
+    }
+    try await restore(ranked, 1)
+    do {
+      try await restore(ranked, 2)
+      Issue.record("rank 2 of 2 was restored")
+    } catch EngineError.noSuchRank(let rank, let worldSize) {
+      #expect(rank == 2 && worldSize == 2)
+    }
+    #expect(access("\(scratch.path)/out-4-2", F_OK) != 0)
+    try await restore(snapshot, 99)
+  }
+
   @Test("an interrupted restore goes on with what it had written")
   func resume() async throws {
     let (world, scratch, snapshot) = try await pushed()

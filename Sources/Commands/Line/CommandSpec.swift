@@ -42,6 +42,8 @@ struct CommandSpec: Sendable {
   var details = ""
   /// Command lines that show how it is used.
   var examples: [String] = []
+  /// What is kept when it is interrupted, and what running it again does: one sentence.
+  var whenInterrupted = "run the same command again"
   /// Whether an operand may begin with `-`: `tag` removes a label by `-LABEL`.
   var takesDashedOperands = false
 

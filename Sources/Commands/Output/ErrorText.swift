@@ -28,15 +28,15 @@ struct ErrorText: Sendable {
     case let error as UsageError: self = .usage(error)
     case let error as ConfigurationError: self = .configuration(error)
     case let error as EngineError: self = .engine(error)
+    case let error as SecondPlaceError: self = .second(error)
     case let error as FormatError: self = .format(error)
     case let error as StoreError: self = .store(error)
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
     case let error as ExportError: self.init("\(error.sentence)", code: .failed)
-    case is CancellationError:
-      self.init(
-        "interrupted; what was finished is kept, run the same command again to go on", code: .interrupted)
+    case let error as InterruptedError: self.init("interrupted; \(error.rest)", code: .interrupted)
+    case is CancellationError: self.init("interrupted; run the same command again", code: .interrupted)
     default: self.init("\(error)", code: .failed)
     }
   }
@@ -45,6 +45,36 @@ struct ErrorText: Sendable {
     let help = error.command.map { "ckbackup \($0) --help" } ?? "ckbackup --help"
     return ErrorText(
       "\(error.message)\(error.message.hasSuffix("?") ? "" : ".") See \(help).", code: .wrongUse)
+  }
+
+  /// The same error with the options that name the second repository instead of those of the first.
+  private static func second(_ error: SecondPlaceError) -> ErrorText {
+    let option = error.option
+    let text =
+      switch error.error {
+      case let inner as FormatError: ErrorText.format(inner, Options(of: option))
+      case let inner as StoreError: ErrorText.store(inner, Options(of: option))
+      default: ErrorText(error.error)
+      }
+    guard let first = text.sentences.first, !first.contains(option) else { return text }
+    return ErrorText(
+      lines: ["\(option) \(error.place): \(first)"] + text.sentences.dropFirst(), code: text.code)
+  }
+
+  /// The options that say where a repository is and how it is reached, as a hint names them.
+  private struct Options {
+    var repository = "--repo"
+    var endpoint = "--endpoint"
+    var region = "--region"
+
+    init() {}
+
+    /// Those of a second repository, which `option` names.
+    init(of option: String) {
+      repository = option
+      endpoint = "the endpoint in \(option)-config"
+      region = "the region in \(option)-config to"
+    }
   }
 
   private static func configuration(_ error: ConfigurationError) -> ErrorText {
@@ -95,7 +125,7 @@ struct ErrorText: Sendable {
         "\(text.debugDescription) names no snapshot: write \(text.contains("@") || text.isEmpty ? "" : "\(text)@latest, ")RUN@STEP, RUN@latest, RUN@best, RUN@TAG, or 4 or more digits of an id",
         code: .wrongUse)
     case .damaged(let damages):
-      return ErrorText(lines: damages.flatMap(\.sentences) + [Damage.cure], code: .damage)
+      return ErrorText(lines: damages.flatMap(\.sentences) + Damage.cure(of: damages), code: .damage)
     case .targetExists(let path):
       return ErrorText(
         "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
@@ -114,6 +144,10 @@ struct ErrorText: Sendable {
       return ErrorText(
         "\(path) needs \(Quantity.format(bytes: needed)), and its file system has \(Quantity.format(bytes: free)) free. Nothing was written.",
         code: .failed)
+    case .noSuchRank(let rank, let worldSize):
+      return ErrorText(
+        "the snapshot has files of \(Quantity.count(worldSize, "rank")), counted from 0, and --rank is \(rank). Give \(worldSize == 1 ? "0" : "one from 0 to \(worldSize - 1)").",
+        code: .wrongUse)
     case .nothingSelected:
       return ErrorText(
         "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
@@ -137,11 +171,12 @@ struct ErrorText: Sendable {
     }
   }
 
-  private static func format(_ error: FormatError) -> ErrorText {
+  private static func format(_ error: FormatError, _ options: Options = Options()) -> ErrorText {
     switch error {
     case .noRepository(let place):
       ErrorText(
-        "there is no repository at \(place). Create one with ckbackup init, or check --repo.", code: .failed)
+        "there is no repository at \(place). Create one with ckbackup init, or check \(options.repository).",
+        code: .failed)
     case .occupied(let place, let example):
       ErrorText(
         "\(place) is not empty: it holds \(example.debugDescription), for example. Choose a prefix or directory of its own.",
@@ -156,20 +191,26 @@ struct ErrorText: Sendable {
         "\(ObjectKey.repository) is missing or damaged, and everything else may be whole. Write it anew with ckbackup init --recreate.",
         code: .damage)
     case .digestMismatch(let object):
-      ErrorText("\(object) is damaged: its bytes do not match its digest", Damage.cure, code: .damage)
+      damage(object, "is damaged: its bytes do not match its digest")
     case .missing(let object):
-      ErrorText("\(object) is missing from the repository", Damage.cure, code: .damage)
+      damage(object, "is missing from the repository")
     case .invalid(let object, let detail):
-      ErrorText("\(object) cannot be used: \(detail)", Damage.cure, code: .damage)
+      damage(object, "cannot be used: \(detail)")
     }
   }
 
+  private static func damage(_ object: String, _ fault: String) -> ErrorText {
+    ErrorText(lines: ["\(object) \(fault)"] + Damage.cure([object]), code: .damage)
+  }
+
   /// `tried` follows the reason: how often and how long it was tried.
-  private static func store(_ error: StoreError, tried: String = "") -> ErrorText {
+  private static func store(_ error: StoreError, _ options: Options = Options(), tried: String = "")
+    -> ErrorText
+  {
     switch error {
     case .gaveUp(let error, let tries, let seconds):
       let times = tries == 1 ? "once" : "\(tries) times"
-      return store(error, tried: ", tried \(times) in \(Quantity.format(seconds: seconds))")
+      return store(error, options, tried: ", tried \(times) in \(Quantity.format(seconds: seconds))")
     case .missing(let key):
       return ErrorText("the object \(key) is missing from the repository", code: .damage)
     case .tooLarge(let key, let limit):
@@ -193,10 +234,10 @@ struct ErrorText: Sendable {
     case .noBucket(let name):
       return name.contains("/") || name.hasPrefix(".")
         ? ErrorText(
-          "there is no repository at \(name): no such directory. Create it with ckbackup init, or check --repo.",
+          "there is no repository at \(name): no such directory. Create it with ckbackup init, or check \(options.repository).",
           code: .failed)
         : ErrorText(
-          "there is no bucket \(name) at this endpoint. Create the bucket first, or check --repo and --endpoint.",
+          "there is no bucket \(name) at this endpoint. Create the bucket first, or check \(options.repository) and \(options.endpoint).",
           code: .failed)
     case .clockSkew(let seconds):
       let words =
@@ -204,10 +245,12 @@ struct ErrorText: Sendable {
       return ErrorText(
         "\(words), and the server refuses requests signed at that time. Set the clock.", code: .refused)
     case .wrongRegion(let expected):
-      return ErrorText("the bucket is in region \(expected). Set --region \(expected).", code: .failed)
+      return ErrorText(
+        "the bucket is in region \(expected). Set \(options.region) \(expected).", code: .failed)
     case .notS3(let endpoint, let detail):
       return ErrorText(
-        "\(endpoint) does not answer as an S3 server does: \(detail). Check --endpoint.", code: .failed)
+        "\(endpoint) does not answer as an S3 server does: \(detail). Check \(options.endpoint).",
+        code: .failed)
     case .transient(let operation, let detail, _):
       return ErrorText(
         "the server kept failing at \(operation): \(clause(detail))\(tried). What was finished is kept; run the same command again to go on.",
@@ -289,9 +332,30 @@ struct ErrorText: Sendable {
 }
 
 extension Damage {
-  /// What to do about damage.
-  static let cure =
-    "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew; or bring packs back with ckbackup repair. Other snapshots and files are not concerned."
+  /// What to do about damage of these objects, each sentence on a line of its own; `repaired` where a repair has just done what it can.
+  static func cure(_ objects: [String], repaired: Bool = false) -> [String] {
+    var lines = [
+      "Push the checkpoint again from a machine that still has it: what is damaged or missing is sent anew."
+    ]
+    if objects.contains(where: { $0.hasPrefix(ObjectKey.packs) }) {
+      lines.append(
+        repaired
+          ? "Or repair the packs from a place that has more: ckbackup repair --from REPO or --from DIR."
+          : "Or bring the packs back: ckbackup repair --from REPO (a copy of this repository) or --from DIR (the checkpoint's files)."
+      )
+    }
+    if objects.contains(where: { !$0.hasPrefix(ObjectKey.packs) }) {
+      lines.append(
+        "Or bring the whole snapshot back from a repository OTHER that has it: ckbackup copy SNAPSHOT --repo OTHER --to REPO. A repair brings only packs back."
+      )
+    }
+    return lines + ["Other snapshots and files are not concerned."]
+  }
+
+  /// The same for damage that was found.
+  static func cure(of damages: [Damage], repaired: Bool = false) -> [String] {
+    cure(damages.map(\.object), repaired: repaired)
+  }
 
   /// What is wrong, and whom that hurts.
   var sentences: [String] {

@@ -43,31 +43,46 @@ struct ProgressDisplay: Sendable {
     var seconds = 0.0
     let step = style == .live ? 0.2 : 1.0
     var nextLine = 10.0
+    var phase = (Progress.Phase.prepare, since: 0.0)
+    // Who is awaited is told again when it changes, or now and then.
+    var told = (ranks: [Int](), again: 0.0)
     while !Task.isCancelled {
       do { try await Task.sleep(for: .seconds(step)) } catch { return }
       seconds += step
       let state = progress.now
       rate.add(state, at: seconds)
+      if state.phase != phase.0 { phase = (state.phase, since: seconds) }
+      let since = seconds - phase.since
       if style == .live {
         if !Task.isCancelled {
-          Console.showLive(line(state, rate, width: Int(ck_terminal_columns(STDERR_FILENO)) - 1))
+          Console.showLive(
+            Self.line(state, rate.perSecond, since: since, width: Int(ck_terminal_columns(STDERR_FILENO)) - 1)
+          )
         }
-      } else if seconds >= nextLine {
-        Console.write(line(state, rate, width: .max) + "\n", to: STDERR_FILENO)
+      } else if seconds >= nextLine,
+        state.awaited.isEmpty || state.awaited != told.ranks || seconds >= told.again
+      {
+        Console.write(Self.line(state, rate.perSecond, since: since, width: .max) + "\n", to: STDERR_FILENO)
         nextLine = seconds + 30
+        told = (state.awaited, again: seconds + 120)
       }
     }
   }
 
-  /// The state in words; what does not fit a width is left out from the end.
-  private func line(_ state: Progress.State, _ rate: Rate, width: Int) -> String {
+  /// The state in words; what does not fit a width is left out from the end. `since` is how long its phase has gone on, in seconds.
+  static func line(_ state: Progress.State, _ perSecond: Double, since: Double, width: Int) -> String {
+    if !state.awaited.isEmpty {
+      let who = "waiting for \(Quantity.ranks(state.awaited, limit: 8)) of \(state.worldSize)"
+      let full = "\(who) (\(Quantity.format(seconds: since)))"
+      return full.count <= width ? full : String(who.prefix(max(0, width)))
+    }
     var parts = [state.phase.rawValue]
     if state.total > 0 {
       parts[0] += " \(Int(Double(state.done) / Double(state.total) * 100)) %"
-      if rate.perSecond > 0 {
-        let rest = Double(state.total - state.done) / rate.perSecond
+      if perSecond > 0 {
+        let rest = Double(state.total - state.done) / perSecond
         parts.append("\(Quantity.format(seconds: rest)) left")
-        parts.append("\(Quantity.format(bytes: Int(rate.perSecond)))/s")
+        parts.append("\(Quantity.format(bytes: Int(perSecond)))/s")
       }
       parts.append("\(Quantity.format(bytes: state.done)) of \(Quantity.format(bytes: state.total))")
     }

@@ -54,8 +54,8 @@ enum Quantity {
   /// `1 file`, `3 files`.
   static func count(_ number: Int, _ noun: String) -> String { "\(number) \(noun)\(number == 1 ? "" : "s")" }
 
-  /// `rank 3`, `ranks 0-2, 5`: numbers in order.
-  static func ranks(_ numbers: [Int]) -> String {
+  /// `rank 3`, `ranks 0-2, 5`: numbers in order; of more than `limit` runs of them the first ones, and how many numbers there are more.
+  static func ranks(_ numbers: [Int], limit: Int = 50) -> String {
     var runs: [ClosedRange<Int>] = []
     for number in numbers {
       if let last = runs.last, last.upperBound + 1 == number {
@@ -64,8 +64,12 @@ enum Quantity {
         runs.append(number...number)
       }
     }
-    let words = runs.map { $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)" }
-    return "\(numbers.count == 1 ? "rank" : "ranks") \(words.joined(separator: ", "))"
+    let rest = runs.dropFirst(limit).reduce(0) { $0 + $1.count }
+    let words = runs.prefix(limit).map {
+      $0.count == 1 ? "\($0.lowerBound)" : "\($0.lowerBound)-\($0.upperBound)"
+    }
+    return
+      "\(numbers.count == 1 ? "rank" : "ranks") \(words.joined(separator: ", "))\(rest > 0 ? " and \(rest) more" : "")"
   }
 
   /// A number with so many digits after the point.

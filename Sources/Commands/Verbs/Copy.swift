@@ -15,19 +15,22 @@ enum CopyCommand: Command {
     details: """
       REPO must have been made by init. Without SNAPSHOT all snapshots are copied that it does not have: run every night, this is a
       mirror that only grows. Packs are taken whole and every chunk is checked on the way; on one S3 server with one set of credentials
-      the server copies packs of several parts by itself, as far as its ETags can prove it. A copy that was interrupted goes on when it
-      is run again. Damaged snapshots are named and left out, and the exit code is 3. What is there already keeps its labels.
+      the server copies packs of several parts by itself, as far as its ETags can prove it. A copy that was interrupted goes on
+      when it is run again: only the unfinished pack is sent anew. Damaged snapshots are named and left out, and the exit code is 3.
+      What is there already keeps its labels.
       """,
     examples: [
       "ckbackup copy --to /mnt/nas/checkpoints", "ckbackup copy llama-sft@best --to s3://archive/llama",
       "ckbackup copy --run llama-sft --tag paper --to s3://offsite/llama --to-config offsite.toml",
-    ])
+    ],
+    whenInterrupted: "finished packs are kept, the unfinished one is not: run the same command again to go on"
+  )
 
   private struct Document: Encodable {
     let copied: [SnapshotDocument]
     let alreadyPresent: [SnapshotDocument]
-    let otherLabels: [String]
-    let notCopied: [String]
+    let otherLabels: [SnapshotDocument]
+    let notCopied: [SnapshotDocument]
     let packs: Int
     let sentBytes: Int
     let serverSideBytes: Int
@@ -36,7 +39,7 @@ enum CopyCommand: Command {
 
   static func run(_ environment: Environment) async throws -> ExitCode {
     let arguments = environment.arguments
-    guard let place = arguments.string("to") else {
+    guard arguments.has("to") else {
       throw UsageError("say where to: --to REPO", command: spec.name)
     }
     let (run, tag) = (arguments.string("run"), arguments.string("tag"))
@@ -44,7 +47,7 @@ enum CopyCommand: Command {
       throw UsageError(
         "--run and --tag choose among all snapshots, so they do not go with SNAPSHOT", command: spec.name)
     }
-    let other = try environment.second(place, config: arguments.string("to-config"))
+    let other = try environment.second("to")
     try environment.refuse(second: other)
     let source = try await environment.repository()
     let target = try await other.repository()
@@ -76,12 +79,16 @@ enum CopyCommand: Command {
       Document(
         copied: report.copied.map(SnapshotDocument.init),
         alreadyPresent: report.present.map(SnapshotDocument.init),
-        otherLabels: report.relabelled.map(\.id), notCopied: report.refused.map(\.id), packs: report.packs,
+        otherLabels: report.relabelled.map(SnapshotDocument.init),
+        notCopied: report.refused.map(SnapshotDocument.init), packs: report.packs,
         sentBytes: report.sentBytes, serverSideBytes: report.serverBytes,
         damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }
+    let packs = report.damages.contains { $0.object.hasPrefix(ObjectKey.packs) }
+    let help =
+      packs ? "ckbackup repair --from REPO|DIR may bring packs back" : "ckbackup verify tells what helps"
     Console.write(
-      "error: \(Quantity.count(report.damages.count, "damaged object")) in \(source.store.name), \(Quantity.count(report.refused.count, "snapshot")) not copied; ckbackup repair may bring back what is lost\n",
+      "error: damaged or missing: \(Quantity.count(report.damages.count, "object")) of \(source.store.name); \(Quantity.count(report.refused.count, "snapshot")) not copied; \(help)\n",
       to: 2)
     return .damage
   }

@@ -8,6 +8,8 @@ enum PendingList {
     struct Group: Encodable {
       let run: String
       let step: Int
+      let group: String?
+      let groupToken: String
       let worldSize: Int
       let storedRanks: [Int]
       let begunRanks: [Int]
@@ -31,13 +33,22 @@ enum PendingList {
       Document(
         groups: groups.map { group in
           .init(
-            run: group.group.run, step: group.group.step, worldSize: group.worldSize,
-            storedRanks: group.stored,
+            run: group.group.run, step: group.group.step, group: group.name, groupToken: group.group.token,
+            worldSize: group.worldSize, storedRanks: group.stored,
             begunRanks: group.begun, absentRanks: group.absent, since: group.since.rfc3339,
             latest: group.latest.rfc3339)
         }, packs: pending.packs.count, packBytes: pending.packs.reduce(0) { $0 + $1.size },
         uploads: pending.uploads?.count, condemnedObjects: pending.condemned))
     return .done
+  }
+
+  /// The group as its processes were told it.
+  private static func name(_ group: Pending.Group) -> String {
+    switch group.name {
+    case nil: "group with the token \(group.group.token)"
+    case "": "no --group"
+    case let name?: "group \(name)"
+    }
   }
 
   private static func lines(_ groups: [Pending.Group], _ pending: Pending, _ environment: Environment)
@@ -52,7 +63,7 @@ enum PendingList {
         words.append("all are there: push one of them again, which commits or says why not")
       }
       lines.append(
-        "\(group.group.run)@\(group.group.step): \(group.stored.count) of \(group.worldSize) ranks stored since \(group.since.localMinute), last at \(group.latest.localMinute); \(words.joined(separator: ", "))"
+        "\(group.group.run)@\(group.group.step), \(Self.name(group)): \(group.stored.count) of \(group.worldSize) ranks stored since \(group.since.localMinute), last at \(group.latest.localMinute); \(words.joined(separator: ", "))"
       )
     }
     if !pending.packs.isEmpty {

@@ -15,8 +15,11 @@ enum PruneCommand: Command {
       OptionSpec("keep-every", "STEPS", "Keep every step that STEPS divides."),
       OptionSpec("keep-within", "TIME", "Keep what was pushed within TIME, for example 30d."),
       OptionSpec("keep-tag", "LABEL", repeats: true, "Keep what carries LABEL."),
-      OptionSpec("grace", "TIME", "Remove what was found unused at least TIME ago (default 24h)."),
-      OptionSpec("dry-run", "Only say what would go and what would stay, and why."),
+      OptionSpec(
+        "grace", "TIME",
+        "Delete what was marked as unused at least TIME ago (default 24h; a short TIME is not safe beside a push)."
+      ),
+      OptionSpec("dry-run", "Only say what would go, now and after the grace period, and what would stay."),
       OptionSpec("yes", "Go ahead although more than half of a run would go."),
     ],
     details: """
@@ -27,7 +30,8 @@ enum PruneCommand: Command {
     examples: [
       "ckbackup prune --keep-last 3 --keep-best 2:eval_loss:min --dry-run",
       "ckbackup prune llama-sft --keep-every 1000 --keep-within 7d",
-    ])
+    ],
+    whenInterrupted: "what was removed is gone, the rest stays: run the same command again")
 
   private struct Document: Encodable {
     struct Decision: Encodable {
@@ -42,7 +46,10 @@ enum PruneCommand: Command {
     let deletedObjects: Int
     let deletedBytes: Int
     let waitingObjects: Int
-    let abortedUploads: Int
+    let sparedObjects: Int
+    let abortedUploads: Int?
+    let abandonedShares: Int
+    let abandonedShareBytes: Int
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
@@ -54,6 +61,9 @@ enum PruneCommand: Command {
         command: spec.name)
     }
     let grace = try arguments.seconds("grace") ?? environment.configuration.grace
+    if let warning = hasty(grace, pushes: environment.configuration.grace) {
+      environment.console.warn(warning)
+    }
     let repository = try await environment.repository()
     let prune = Prune(repository, policy: policy, run: arguments.operands.first, grace: grace)
     let plan = try await prune.plan()
@@ -75,8 +85,9 @@ enum PruneCommand: Command {
         },
         condemnedObjects: report.condemnedObjects, condemnedBytes: report.condemnedBytes,
         deletedObjects: report.deletedObjects, deletedBytes: report.deletedBytes,
-        waitingObjects: report.waiting,
-        abortedUploads: report.abortedUploads))
+        waitingObjects: report.waiting, sparedObjects: report.spared,
+        abortedUploads: report.abortedUploads, abandonedShares: report.abandonedShares,
+        abandonedShareBytes: report.abandonedBytes))
     return .done
   }
 
@@ -135,39 +146,62 @@ enum PruneCommand: Command {
     return table.lines(width: width)
   }
 
+  /// What was done, or with `isDryRun` what would be: first what goes at once, then what goes later.
   private static func summary(_ report: Prune.Report, _ isDryRun: Bool, _ grace: Double) -> [String] {
+    func does(_ would: String, _ did: String) -> String { isDryRun ? "would \(would)" : did }
     let going = report.forgotten.count
     let kept = report.decisions.count - going
-    var lines: [String] = []
-    if isDryRun {
-      lines.append(
-        "would remove \(Quantity.count(going, "snapshot")) and keep \(kept); \(Quantity.format(bytes: report.condemnedBytes)) would become free"
-      )
-      return lines
-    }
-    lines.append("removed \(Quantity.count(going, "snapshot")), kept \(kept)")
-    if report.condemnedObjects > 0 {
-      lines.append(
-        "\(Quantity.format(bytes: report.condemnedBytes)) in \(Quantity.count(report.condemnedObjects, "object")) are unused now; a prune after \(Quantity.format(seconds: grace)) removes them"
-      )
-    }
+    var lines = [
+      "\(does("remove", "removed")) \(Quantity.count(going, "snapshot")) and \(isDryRun ? "keep" : "kept") \(kept)"
+    ]
     if report.deletedObjects > 0 {
       lines.append(
-        "deleted \(Quantity.format(bytes: report.deletedBytes)) in \(Quantity.count(report.deletedObjects, "object")) that earlier prunes found unused"
+        "\(does("delete", "deleted")) \(Quantity.format(bytes: report.deletedBytes)) in \(Quantity.count(report.deletedObjects, "object")) that earlier prunes marked as unused"
       )
     }
-    if report.spared > 0 { lines.append("\(report.spared) objects are needed again and stay") }
-    if report.waiting > 0 {
-      lines.append("\(report.waiting) unused objects wait for the end of their grace period")
-    }
-    if report.abortedUploads > 0 {
-      lines.append("ended \(Quantity.count(report.abortedUploads, "upload")) that nobody finished")
+    if let uploads = report.abortedUploads, uploads > 0 {
+      lines.append("\(does("end", "ended")) \(Quantity.count(uploads, "upload")) that nobody finished")
+    } else if report.abortedUploads == nil {
+      lines.append("unfinished uploads may not be listed with these credentials")
     }
     if report.abandonedShares > 0 {
       lines.append(
-        "removed \(Quantity.count(report.abandonedShares, "share")) of ranks whose group never came to a snapshot"
+        "\(does("remove", "removed")) \(Quantity.count(report.abandonedShares, "share")), \(Quantity.format(bytes: report.abandonedBytes)), of ranks whose group never came to a snapshot"
+      )
+    }
+    if report.condemnedObjects > 0 {
+      lines.append(
+        "\(does("mark", "marked")) \(Quantity.format(bytes: report.condemnedBytes)) in \(Quantity.count(report.condemnedObjects, "object")) as unused: \(later(grace))"
+      )
+    }
+    if report.waiting > 0 {
+      lines.append(
+        "\(Quantity.count(report.waiting, "unused object")) of earlier prunes may not go yet: their grace period is not over"
+      )
+    }
+    if report.spared > 0 {
+      lines.append(
+        "\(does("keep", "kept")) \(Quantity.count(report.spared, "object")) that earlier prunes marked and that are needed again"
       )
     }
     return lines
+  }
+
+  /// The grace period that a push never outlasts between its last look and its marker, unless it stands still: in seconds. See
+  /// docs/reliability.md.
+  static let leastGrace = 3600.0
+
+  /// What to say of a grace period that a push beside the prune may outlast; `pushes` is the one that pushes go by, in seconds. Their
+  /// last look before the marker may be half of that old (`Commit`).
+  static func hasty(_ grace: Double, pushes: Double) -> String? {
+    let least = max(leastGrace, pushes / 2)
+    guard grace < least else { return nil }
+    return
+      "a grace period of \(Quantity.format(seconds: grace)) is safe only while nothing is pushed or copied to this repository; beside a push it should be \(Quantity.format(seconds: least)) or more"
+  }
+
+  private static func later(_ grace: Double) -> String {
+    grace > 0
+      ? "a prune after \(Quantity.format(seconds: grace)) removes them" : "the next prune removes them"
   }
 }

@@ -22,18 +22,22 @@ enum PushCommand: Command {
       OptionSpec("dry-run", "Read and compare everything, send nothing, and tell what would be sent."),
     ] + Ranks.options,
     details: """
-      PATH is a checkpoint's directory or a single file. Only chunks that the repository lacks are sent. A push that was interrupted
-      goes on where it stopped when it is run again.
+      PATH is a checkpoint's directory or a single file. Only chunks that the repository lacks are sent, in packs of up to 1 GiB
+      (pack_size in the configuration). A push that was interrupted goes on when it is run again: finished packs are kept, the one
+      that was not finished is sent anew from its beginning.
 
       Where many processes hold one checkpoint, on a shared file system or each on its own disk, each of them runs push with its rank: files
       that several see are sent by one of them, and the last one commits the snapshot. A rank that died is simply run again.
+      Labels, metrics, notes and files for the record may be given to any of them.
       """,
     examples: [
       "ckbackup push out/llama-sft/checkpoint-1000",
       "ckbackup push model.pt --run baseline --step 500 --metric loss=0.31 --tag paper --milestone",
       "ckbackup push checkpoint-1000 --log train.log --hparams args.yaml --eval eval.json",
       "srun ckbackup push checkpoint-1000 --distributed",
-    ])
+    ],
+    whenInterrupted: "finished packs are kept, the unfinished one is not: run the same command again to go on"
+  )
 
   private struct Result: Encodable {
     let snapshot: String

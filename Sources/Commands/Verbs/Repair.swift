@@ -21,7 +21,8 @@ enum RepairCommand: Command {
     examples: [
       "ckbackup repair --from /mnt/nas/checkpoints", "ckbackup repair --deep --from s3://offsite/llama",
       "ckbackup repair llama-sft@1000 --from out/llama-sft/checkpoint-1000",
-    ])
+    ],
+    whenInterrupted: "packs that were repaired stay so: run the same command again for the others")
 
   private struct Document: Encodable {
     struct Pack: Encodable {
@@ -44,7 +45,7 @@ enum RepairCommand: Command {
     }
     let addresses = try arguments.operands.map { try SnapshotAddress($0) }
     let best = environment.configuration.best
-    let second = try environment.second(place, config: arguments.string("from-config"))
+    let second = try environment.second("from")
     try environment.refuse(second: second)
     let repository = try await environment.repository()
     let report = try await Repair(
@@ -69,7 +70,7 @@ enum RepairCommand: Command {
         environment.console.result(
           "\(place) does not have all bytes of \(Damage.list(report.wantedFiles))")
       }
-      environment.console.result(Damage.cure)
+      for line in Damage.cure(of: report.remaining, repaired: true) { environment.console.result(line) }
     }
     try environment.console.json(
       Document(
@@ -91,7 +92,10 @@ enum RepairCommand: Command {
     guard let directory = second.repositoryDirectory else {
       return .repository(try await second.repository())
     }
-    let root = try OpenDirectory(directory)
+    let root: OpenDirectory
+    do { root = try OpenDirectory(directory) } catch {
+      throw SecondPlaceError(error: error, option: "--from", place: place)
+    }
     if (try? root.open(RelativePath(ObjectKey.repository))) == nil { return .directory(directory) }
     return .repository(try await second.repository())
   }

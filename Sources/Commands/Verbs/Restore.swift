@@ -27,7 +27,8 @@ enum RestoreCommand: Command {
     examples: [
       "ckbackup restore llama-sft@best ./ckpt", "ckbackup restore llama-sft@latest ./model --only weights",
       "ckbackup restore llama-sft@2000 ./ckpt --seed ./checkpoint-1000",
-    ])
+    ],
+    whenInterrupted: "what was written is kept beside TARGET: run the same command again to go on")
 
   private struct Document: Encodable {
     let snapshot: SnapshotDocument

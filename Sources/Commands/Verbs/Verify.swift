@@ -22,7 +22,8 @@ enum VerifyCommand: Command {
     examples: [
       "ckbackup verify", "ckbackup verify --budget 50GiB", "ckbackup verify --deep llama-sft@best",
       "ckbackup verify --sample 5% --json", "ckbackup verify llama-sft@2000 --local out/checkpoint-2000",
-    ])
+    ],
+    whenInterrupted: "nothing was noted: run the same command again, which begins anew")
 
   private struct Document: Encodable {
     let snapshots: Int
@@ -30,6 +31,7 @@ enum VerifyCommand: Command {
     let bytes: Int
     let readPacks: Int
     let readBytes: Int
+    let faultyPacks: Int
     let coveredSince: String?
     let unusedBytes: Int
     let damages: [DamageDocument]
@@ -56,11 +58,14 @@ enum VerifyCommand: Command {
         "the ledger was not written, so the next verify reads the same again: \(reason)")
     }
     for line in summary(report, depth) { environment.console.show(line) }
-    if !report.damages.isEmpty { environment.console.result(Damage.cure) }
+    if !report.damages.isEmpty {
+      for line in Damage.cure(of: report.damages) { environment.console.result(line) }
+    }
     try environment.console.json(
       Document(
         snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
-        readBytes: report.readBytes, coveredSince: report.coveredSince?.rfc3339,
+        readBytes: report.readBytes, faultyPacks: report.faultyPacks,
+        coveredSince: report.coveredSince?.rfc3339,
         unusedBytes: report.unusedBytes,
         damages: report.damages.map(DamageDocument.init)))
     if report.damages.isEmpty { return .done }
@@ -97,11 +102,15 @@ enum VerifyCommand: Command {
       lines.append("every pack was looked up by existence, size and ETag; none was read")
     } else {
       lines.append(
-        "read \(Quantity.count(report.readPacks, "pack")), \(Quantity.format(bytes: report.readBytes)), and hashed every byte"
+        "\(Quantity.count(report.readPacks, "pack")), \(Quantity.format(bytes: report.readBytes)), read and held to their digests"
       )
     }
     if let since = report.coveredSince {
       lines.append("every byte was read since \(since.localMinute)")
+    } else if report.faultyPacks > 0 {
+      lines.append(
+        "\(report.faultyPacks) of \(Quantity.count(report.packs, "pack")) \(report.faultyPacks == 1 ? "is" : "are") missing or damaged"
+      )
     } else if report.packs > 0, report.damages.isEmpty {
       lines.append("some packs were never read: verify --deep or --budget reads them")
     }

@@ -32,15 +32,17 @@ extension CheckpointSource {
     RankView(files.map { .init(path: $0.path, size: $0.status.size, modified: $0.status.modified) })
   }
 
-  /// Stores what belongs to a share beside its packs, `part.json` last; the manifest tells of the files that are in the packs.
+  /// Stores what belongs to a share beside its packs, `part.json` last; the manifest tells of the files that are in the packs. Its
+  /// record tells of the checkpoint where the process is the `first` with its view, else only of the files that the user gave here.
   func write(
-    _ manifest: Manifest, addedBytes: Int, view: String, withRecord: Bool, as share: RankShare,
+    _ manifest: Manifest, addedBytes: Int, view: String, isFirst: Bool, as share: RankShare,
     to repository: Repository
   ) async throws {
     let reference = try await repository.write(manifest, of: share)
     let snapshot = snapshot(of: manifest, addedBytes: addedBytes, at: reference, replacing: nil)
+    let withRecord = isFirst || !givenNames.isEmpty
     if withRecord {
-      let record = record(snapshot, manifest)
+      let record = record(snapshot, manifest, onlyGiven: !isFirst)
       var document = record.document
       for (index, attachment) in record.attachments.enumerated() {
         let bytes = try await attachment.read()
@@ -58,7 +60,7 @@ extension CheckpointSource {
     }
     let part = RankPart(
       view: view, snapshot: snapshot, hasWeights: inspection.findings.parts[.weights] != nil,
-      absences: absences, hasRecord: withRecord)
+      absences: absences, hasRecord: withRecord, given: givenNames.isEmpty ? nil : givenNames)
     try await repository.write(part, of: share)
   }
 }

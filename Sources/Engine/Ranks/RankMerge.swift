@@ -93,12 +93,19 @@ struct RankMerge: Sendable {
       metrics: markers.reduce(into: [:]) { $0.merge($1.metrics) { first, _ in first } },
       tags: Set(markers.flatMap(\.tags) + (former?.tags ?? [])).sorted(),
       milestone: former?.milestone == true || markers.contains(where: \.milestone),
-      note: markers.lazy.compactMap(\.note).first ?? former?.note, manifest: reference)
+      note: note(markers) ?? former?.note, manifest: reference)
+  }
+
+  /// What all processes were told to note, each sentence once; nil where that is nothing.
+  private func note(_ markers: [Snapshot]) -> String? {
+    var notes: [String] = []
+    for note in markers.compactMap(\.note) where !notes.contains(note) { notes.append(note) }
+    return notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
   /// The archive record of the whole; its files come from the shares.
   func record(_ snapshot: Snapshot, from repository: Repository) -> ArchiveRecord? {
-    let records = shares.compactMap { share in share.record.map { (share.share, $0) } }
+    let records = shares.compactMap { share in share.record.map { (share, $0) } }
     guard var document = records.first?.1 else { return nil }
     document.id = snapshot.id
     document.time = snapshot.time
@@ -110,6 +117,7 @@ struct RankMerge: Sendable {
     document.worldSize = max(document.worldSize ?? 0, shares.count)
     document.files = []
     var attachments: [ArchiveRecord.Attachment] = []
+    var names: [String: Set<String>] = [:]
     for (share, record) in records {
       document.remarks += record.remarks.filter { !document.remarks.contains($0) }
       document.best = document.best ?? record.best
@@ -118,10 +126,18 @@ struct RankMerge: Sendable {
       document.results.merge(record.results) { first, _ in first }
       document.versions.merge(record.versions) { first, _ in first }
       if document.trainingLog.isEmpty { document.trainingLog = record.trainingLog }
-      for file in record.files where !attachments.contains(where: { $0.name == file.name }) {
+      for file in record.files where names[file.name, default: []].insert(file.sha256).inserted {
+        var name = file.name
+        if names[name, default: []].count > 1 {
+          // Of files with one name the first stands for all, but what somebody gave is kept.
+          guard share.part.given?.contains(name) == true else { continue }
+          name = "rank-\(share.share.rank)-\(name)"
+          document.hyperparameters[name] = record.hyperparameters[file.name]
+          document.results[name] = record.results[file.name]
+        }
         attachments.append(
-          .init(name: file.name, role: file.role) {
-            let key = share.folder + file.object
+          .init(name: name, role: file.role) {
+            let key = share.share.folder + file.object
             let bytes = try await repository.store.get(key, limit: max(0, min(file.size, 1 << 30)))
             guard hex(SHA256.hash(bytes)) == file.sha256 else {
               throw FormatError.digestMismatch(object: key)

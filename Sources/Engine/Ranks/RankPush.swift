@@ -65,7 +65,7 @@ public struct RankPush: Sendable {
     var added = 0
     for _ in 0..<Self.attempts {
       if let report = try await committedBefore(source, share) { return report }
-      try await announce(view, share)
+      try await announce(view, share, group: rank.group)
       guard let views = try await views(besides: view, share, patience: rank.patience) else { continue }
       let taken = try await shares(beside: share).flatMap(\.manifest.files).map(RankView.File.init)
       let mine = RankSharing.files(of: share.rank, in: views).union(gaps)
@@ -74,11 +74,11 @@ public struct RankPush: Sendable {
       added += sent.addedBytes
       let isFirst = !views.contains { $0.key < share.rank && $0.value == view }
       try await source.write(
-        sent.manifest, addedBytes: added, view: view.digest, withRecord: isFirst, as: share, to: repository)
-      func report(_ outcome: Report.Outcome) -> Report {
+        sent.manifest, addedBytes: added, view: view.digest, isFirst: isFirst, as: share, to: repository)
+      func report(_ outcome: Report.Outcome, besides warnings: [String] = []) -> Report {
         Report(
           outcome: outcome, run: source.run, step: source.step, files: sent.manifest.files.count,
-          bytes: sent.manifest.bytes, addedBytes: added, warnings: source.warnings)
+          bytes: sent.manifest.bytes, addedBytes: added, warnings: source.warnings + warnings)
       }
       let join = RankJoin(repository, request, grace: grace)
       switch try await join.run(share, knowing: views) {
@@ -88,8 +88,10 @@ public struct RankPush: Sendable {
         let isRemoved = ranks.contains(share.rank)
         if let present = try await joined(sent.manifest, view, share, isRemoved: isRemoved) {
           try await clear(share)
-          // Of a share that was joined the labels are there already.
-          return report(.present(isRemoved ? present : try await source.retag(present, in: repository)))
+          // Of a share that was joined the labels and the record's files are there already.
+          if isRemoved { return report(.present(present)) }
+          return report(
+            .present(try await source.retag(present, in: repository)), besides: source.leftOutOfRecord)
         }
         // Else it was removed with the shares of an older save.
         if !isRemoved { return report(.awaiting(ranks)) }
@@ -116,15 +118,15 @@ public struct RankPush: Sendable {
       return Report(
         outcome: .present(try await source.retag(present, in: repository)), run: source.run,
         step: source.step, files: read.manifest.files.count, bytes: read.manifest.bytes, addedBytes: 0,
-        warnings: source.warnings)
+        warnings: source.warnings + source.leftOutOfRecord)
     }
     return nil
   }
 
   /// Removes what an earlier attempt has left, since it may tell of other files, and tells which files are seen now.
-  private func announce(_ view: RankView, _ share: RankShare) async throws {
+  private func announce(_ view: RankView, _ share: RankShare, group: String) async throws {
     try await clear(share)
-    try await repository.store.put(share.view(view.digest), Payload(try view.encode()))
+    try await repository.store.put(share.view(view.digest), Payload(try view.encode(group: group)))
   }
 
   private func clear(_ share: RankShare) async throws {
@@ -158,6 +160,7 @@ public struct RankPush: Sendable {
         }
         views[other.rank] = byDigest[digest]
       }
+      progress.wait(for: (0..<share.worldSize).filter { views[$0] == nil }, of: share.worldSize)
       // A clock that is set back while this waits must not make it wait longer.
       let waited = max(slept, clock.now().seconds(since: start))
       if views.count == share.worldSize || waited >= patience { return views }
