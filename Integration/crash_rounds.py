@@ -192,12 +192,13 @@ class Rounds:
         return self.promises.check(self.ck("target", scene.objects), scene.objects, scratch, committed, deep)
 
     def check_copy(self, scene, left, again):
-        """A copy sends exactly the packs that were not there, whichever way they go, and the target has all of the source's."""
+        """A copy sends no pack that was there, whichever way it goes, and the target has all of the source's then."""
         packs = {key: size for key, size in scene.source.keys().items() if key.startswith("packs/")}
         missing = {key: size for key, size in packs.items() if key not in left}
         report = again.json
         sent = report["sent_bytes"] + report["server_side_bytes"]
-        assert (report["packs"], sent) == (len(missing), sum(missing.values())), f"{missing} were missing, and yet: {again}"
+        # A server may have carried out a request of the dead process since.
+        assert report["packs"] <= len(missing) and sent <= sum(missing.values()), f"only {missing} were missing, and yet: {again}"
         there = scene.objects.keys()
         assert packs.items() <= there.items(), f"of {packs} some are not in the target: {there}"
 
