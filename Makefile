@@ -64,7 +64,7 @@ integration: build ## the release program against real servers; ARGS go to pytes
 	@scripts/setup.sh test
 	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
 
-crash: build ## ROUNDS kills at random instants, on directories and SeaweedFS; ARGS go to Integration/crash_rounds.py
+crash: build ## ROUNDS kills of push, restore, prune and copy in turn, on directories and SeaweedFS; ARGS go to Integration/crash_rounds.py
 	@scripts/setup.sh test
 	$(PYTHON) Integration/crash_rounds.py --rounds $(ROUNDS) --store both $(ARGS)
 

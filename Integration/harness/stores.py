@@ -80,6 +80,10 @@ class DirectoryObjects(Objects):
     def delete(self, key):
         (self.root / key).unlink()
 
+    def uploads(self):
+        """The keys of what a writer began and has not renamed into place."""
+        return [path.read_text() for path in self.root.glob(".ckbackup-tmp/*.key")]
+
 
 class S3Objects(Objects):
     def __init__(self, endpoint, bucket, prefix):
