@@ -49,10 +49,6 @@ KNOWN = "Sources/Engine/KnownChunks.swift"
 JOIN = "Sources/Engine/Ranks/RankJoin.swift"
 
 MUTATIONS = [
-    one("the marker is put without a look at deletions", COMMIT,
-        "let looked = repository.surroundings.now()\n"
-        "    let condemned = Set(try await repository.deletions().records.flatMap(\\.objects))",
-        "let looked = repository.surroundings.now()\n    let condemned = Set<String>()"),
     one("the last look may be of any age", COMMIT,
         "guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }\n",
         "_ = looked\n"),
@@ -74,9 +70,6 @@ MUTATIONS = [
     one("a prune deletes what was condemned without a look whether it is needed again", PRUNE,
         "record.objects.filter { !state.isNeeded($0) && sizes[$0] != nil",
         "record.objects.filter { sizes[$0] != nil"),
-    one("a prune takes its record back before it deletes", PRUNE,
-        "      try await repository.store.delete(unused)\n",
-        "      try await repository.store.delete([record.key])\n      try await repository.store.delete(unused)\n"),
     one("a prune waits for no grace period", PRUNE,
         "let due = records.filter { now.seconds(since: $0.written) >= grace }", "let due = records"),
     one("a prune counts snapshots with unreadable manifests as gone", PRUNE,
@@ -120,7 +113,8 @@ def fail(message):
 
 def copy_sources():
     """The repository's files as they are now; what was built before stays, so that little is compiled again."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout
     for name in names.decode().split("\0"):
         source = ROOT / name
         # Only what the simulation is built of.
