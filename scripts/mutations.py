@@ -89,13 +89,6 @@ MUTATIONS = [
         "guard let stored else { return .missing }", "guard let stored else { return nil }"),
     one("a verify does not tell of chunks that do not match", VERIFY,
         "      report.damages += Damage.of(losses, in: manifests)\n", ""),
-    one("ranks are joined although one is missing", JOIN,
-        "guard absent.isEmpty else { return .awaiting(absent.sorted()) }\n"
-        "    let shares = try await StoredShare.read(named, from: repository)\n"
-        "    let missing = all.subtracting(shares.map(\\.share.rank))\n"
-        "    guard missing.isEmpty else { return .awaiting(missing.sorted()) }\n",
-        "_ = absent\n    let shares = try await StoredShare.read(named, from: repository)\n"
-        "    guard !shares.isEmpty else { return .awaiting(all.sorted()) }\n"),
     one("files that no rank has sent are not missed", JOIN,
         "if gaps.isEmpty { return nil }", "if !gaps.isEmpty || gaps.isEmpty { return nil }"),
     one("a rank takes a snapshot that has its share for its own", "Sources/Engine/Ranks/RankPush.swift",
