@@ -83,6 +83,8 @@ public struct PickleError: Error, Equatable, Sendable {
   public let offset: Int
   /// Whether the bytes just end too early.
   public let isCut: Bool
+  /// Whether it may well be a pickle, but one with more than is read.
+  public var isTooLarge = false
 }
 
 extension Pickle {
