@@ -38,6 +38,10 @@ final class CheckpointReader {
     if case .directory = entry.kind { entry.path.parent == nil } else { false }
   }.map(\.path.name)
 
+  /// The variables that TensorFlow stored, in order.
+  private(set) lazy var tensorBundles: [TensorBundle] = TensorBundle.all(self)
+  private(set) lazy var tensorBundlePrefixes: Set<RelativePath> = Set(tensorBundles.map(\.prefix))
+
   /// Whether there is a regular file, or a link that stands for one, with this path.
   func has(_ path: RelativePath) -> Bool {
     switch tree.entry(path)?.kind {

@@ -30,8 +30,10 @@ struct ForeignFormats {
 
   /// Whether `P.data-…` lies beside `P.index`.
   private func hasData(_ path: RelativePath) -> Bool {
-    let stem = path.bytes.dropLast("index".utf8.count) + Array("data-".utf8)
-    return reader.tree.entries.contains { $0.path.bytes.starts(with: stem) }
+    guard let prefix = try? RelativePath(Array(path.bytes.dropLast(".index".utf8.count))) else {
+      return false
+    }
+    return reader.tensorBundlePrefixes.contains(prefix)
   }
 
   /// A manifest of OCDBT, which Orbax stores arrays with: four bytes, then its own length

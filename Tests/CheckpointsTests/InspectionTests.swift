@@ -112,7 +112,7 @@ private func expected() throws -> [String: Expected] {
   @Test(
     "the layout and the number of processes are told by the files",
     arguments: [
-      ("plain_torch/ckpt_legacy.pt", "torch_file", nil), ("plain_torch/views.pt", "torch_file", nil),
+      ("plain_torch/ckpt_legacy.pt", "torch_file", 12), ("plain_torch/views.pt", "torch_file", nil),
       ("plain_torch", "torch_file", nil), ("orbax/7", "orbax", 7), ("hf_full", "plain", nil),
       ("plain_torch/lora_head_step_500.bin", "torch_file", 500),
       ("hf_fsdp2_parts/checkpoint-3", "hf_trainer+fsdp", 3),

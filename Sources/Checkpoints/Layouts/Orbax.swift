@@ -59,7 +59,7 @@ struct Orbax: Layout {
   private func addParts(_ checkpoint: CheckpointReader, to findings: inout Findings) {
     let facts = jsonItems(checkpoint)
     findings.add(.progress, facts)
-    let trees = checkpoint.tree.files.map(\.path).filter { $0.name == "_METADATA" }
+    let trees = checkpoint.tree.files.map(\.path).filter { $0.name == "_METADATA" }.prefix(64)
     for tree in trees {
       let files = checkpoint.tree.files.map(\.path).filter { path in
         tree.parent.map { path.bytes.starts(with: $0.bytes + [UInt8(ascii: "/")]) } ?? true

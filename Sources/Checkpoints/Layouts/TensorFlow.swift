@@ -11,7 +11,7 @@ struct SavedModel: Layout {
   func inspect(_ checkpoint: CheckpointReader) -> Findings {
     var findings = Findings(layout: "tf_savedmodel", step: checkpoint.place.step)
     findings.add(.weights, checkpoint.tree.files.map(\.path))
-    findings.defects = TensorBundle.all(checkpoint).flatMap { $0.defects(checkpoint) }
+    findings.defects = checkpoint.tensorBundles.flatMap { $0.defects(checkpoint) }
     if let path = try? RelativePath("saved_model.pb"), checkpoint.tree.entry(path)?.file?.size == 0 {
       findings.defects.append(Defect(path, .empty))
     }
@@ -22,12 +22,12 @@ struct SavedModel: Layout {
 /// Checkpoints of `tf.train`: `ckpt-N.index`, its data files, and the text `checkpoint` that names the last.
 struct TensorFlowCheckpoint: Layout {
   func recognises(_ checkpoint: CheckpointReader) -> Bool {
-    !checkpoint.tree.isSingleFile && !TensorBundle.all(checkpoint).isEmpty
+    !checkpoint.tree.isSingleFile && !checkpoint.tensorBundles.isEmpty
   }
 
   func inspect(_ checkpoint: CheckpointReader) -> Findings {
     var findings = Findings(layout: "tf_checkpoint", step: checkpoint.place.step)
-    let bundles = TensorBundle.all(checkpoint)
+    let bundles = checkpoint.tensorBundles
     findings.defects = bundles.flatMap { $0.defects(checkpoint) }
     for bundle in bundles { findings.add(.weights, bundle.files) }
     // What the optimizer keeps are variables like any other.
@@ -73,7 +73,9 @@ struct TensorBundle {
     var found: [RelativePath: TensorBundle] = [:]
     for path in checkpoint.tree.files.map(\.path) {
       let name = path.name
-      guard let dot = name.range(of: ".data-") ?? (name.hasSuffix(".index") ? name.rangeOfIndex : nil),
+      guard
+        let dot = name.firstRange(of: ".data-")
+          ?? (name.hasSuffix(".index") ? name.ranges(of: ".index").last : nil),
         dot.lowerBound > name.startIndex,
         let prefix = try? RelativePath(Array(path.bytes.dropLast(name[dot.lowerBound...].utf8.count)))
       else { continue }
@@ -113,9 +115,4 @@ struct TensorBundle {
     let digits = String(number)
     return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
   }
-}
-
-extension String {
-  fileprivate func range(of text: String) -> Range<String.Index>? { firstRange(of: text) }
-  fileprivate var rangeOfIndex: Range<String.Index>? { ranges(of: ".index").last }
 }

@@ -50,16 +50,25 @@ struct TorchFile: Layout {
 private struct SavedObject {
   private let entries: [(name: String, value: Pickle.Value)]
   private let isWeights: Bool
+  /// Whether it is an optimizer's own dictionary (torch/optim/optimizer.py, `state_dict`).
+  private let isOptimizer: Bool
+
+  /// More names at the top are those of tensors.
+  private static let maximumNames = 10_000
 
   init(_ root: Pickle.Value) {
-    let all = (root.entries ?? []).compactMap { entry in entry.key.text.map { ($0, entry.value) } }
+    let all = (root.entries(limit: Self.maximumNames) ?? []).compactMap { entry in
+      entry.key.text.map { ($0, entry.value) }
+    }
     // The names of a state dictionary are those of tensors, and mean nothing more.
+    var budget = TorchWalk.maximumValues
     isWeights =
       all.isEmpty
-      ? TorchWalk.hasTensor(root) || root.callee?.hasPrefix("torch.nn.") == true
-        || root.attributes?.contains { $0.key.isText("_modules") } == true
+      ? TorchTensor(root) != nil || TorchWalk.hasTensor(root, budget: &budget)
+        || root.callee?.hasPrefix("torch.nn.") == true || root["_modules"] != nil
       : all.allSatisfy { TorchTensor($0.1) != nil }
     entries = isWeights ? [] : all
+    isOptimizer = all.count == 2 && Set(all.map(\.0)) == ["state", "param_groups"]
   }
 
   private func value(_ names: [String]) -> Pickle.Value? {
@@ -94,16 +103,24 @@ private struct SavedObject {
   }
 
   func has(_ part: Findings.Part) -> Bool {
+    if isOptimizer { return part == .optimizer }
     switch part {
-    case .weights:
-      isWeights || entries.contains { Self.kind(of: $0.name) == nil && TorchWalk.hasTensor($0.value) }
-    case .progress: step != nil || epoch != nil
-    default: entries.contains { Self.kind(of: $0.name) == part && !Self.isEmpty($0.value) }
+    case .weights: return isWeights || hasWeights
+    case .progress: return step != nil || epoch != nil
+    default: return entries.contains { Self.kind(of: $0.name) == part && !Self.isEmpty($0.value) }
     }
   }
 
+  private var hasWeights: Bool {
+    var budget = TorchWalk.maximumValues
+    for (name, value) in entries where Self.kind(of: name) == nil && budget > 0 {
+      if TorchWalk.hasTensor(value, budget: &budget) { return true }
+    }
+    return false
+  }
+
   private static func isEmpty(_ value: Pickle.Value) -> Bool {
-    value.isNone || value.entries?.isEmpty == true || value.elements?.isEmpty == true
+    value.isNone || value.entries(limit: 1)?.isEmpty == true || value.elements(limit: 1)?.isEmpty == true
   }
 
   /// The part that an entry is by its name, or nil where it may be weights.

@@ -20,14 +20,15 @@ struct TorchWalk {
       tensors.append((name, tensor))
       return
     }
-    if let entries = value.entries {
+    if let entries = value.entries(limit: budget) {
       for (key, member) in entries { visit(key, member, name, depth) }
-    } else if let attributes = value.attributes {
+    } else if let attributes = value.attributes(limit: 1024) {
+      budget -= attributes.count
       // torch/nn/modules/module.py: a module's own dictionaries; its other attributes are no state.
       for (key, member) in attributes where Self.own.contains(where: key.isText) {
         collect(member, name, depth + 1)
       }
-    } else if let elements = value.elements {
+    } else if let elements = value.elements(limit: budget) {
       for (index, element) in elements.enumerated() {
         guard budget > 0 else { return }
         collect(element, Self.join(name, String(index)), depth + 1)
@@ -36,6 +37,7 @@ struct TorchWalk {
   }
 
   private mutating func visit(_ key: Pickle.Value, _ member: Pickle.Value, _ name: String, _ depth: Int) {
+    budget -= 1
     guard budget > 0, let word = key.text ?? key.integer.map(String.init) else { return }
     collect(member, Self.join(name, word), depth + 1)
   }
@@ -46,17 +48,21 @@ struct TorchWalk {
     first.isEmpty ? second : first + "." + second
   }
 
-  /// Whether there is a tensor at or below `value`, at most three levels down and among the first values.
-  static func hasTensor(_ value: Pickle.Value, depth: Int = 3) -> Bool {
+  /// Whether there is a tensor at or below `value`, at most `depth` levels down and among the first 64 of each level. `budget` is how many
+  /// values may be looked at.
+  static func hasTensor(_ value: Pickle.Value, depth: Int = 3, budget: inout Int) -> Bool {
+    budget -= 1
     if TorchTensor(value) != nil { return true }
-    guard depth > 0 else { return false }
-    if let entries = value.entries {
-      return entries.prefix(64).contains { hasTensor($0.value, depth: depth - 1) }
+    guard depth > 0, budget > 0 else { return false }
+    if let entries = value.entries(limit: 64) {
+      for entry in entries where hasTensor(entry.value, depth: depth - 1, budget: &budget) { return true }
+      return false
     }
-    guard value.elements == nil else { return false }
-    return value.attributes?.contains { entry in
-      own.contains(where: entry.key.isText) && hasTensor(entry.value, depth: depth - 1)
-    } == true
+    guard value.callee != nil else { return false }
+    for entry in value.attributes(limit: 64) ?? [] where own.contains(where: entry.key.isText) {
+      if hasTensor(entry.value, depth: depth - 1, budget: &budget) { return true }
+    }
+    return false
   }
 }
 

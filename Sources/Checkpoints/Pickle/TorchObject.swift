@@ -134,7 +134,7 @@ public struct TorchObject: Sendable {
         let place = Pickle.Value(pickle: pickle, reference: Pickle.Reference(index)).persistentID,
         let (key, size) = TorchTensor.storage(place)
       else { continue }
-      sizes[key] = (place.elements?[4].integer ?? 0, size)
+      sizes[key] = (place.elements(limit: 8)?[4].integer ?? 0, size)
     }
     return sizes
   }
