@@ -56,9 +56,9 @@ struct ForeignFormats {
   /// An HDF5 file, whose first block says where the file ends (HDF5 File Format Specification 3.0, II.A). Where it should be one by its
   /// name alone, nothing is said.
   private func hdf5(_ file: OpenFile) throws -> String? {
-    let start = try file.bytes(at: 0, count: 52)
-    if start.prefix(16).allSatisfy({ $0 == 0 }) { return "it begins with zeros" }
-    guard start.count == 52, start.starts(with: [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]) else {
+    let start = try file.bytes(at: 0, count: 4096)
+    if start.allSatisfy({ $0 == 0 }) { return "it begins with zeros" }
+    guard start.count >= 52, start.starts(with: [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]) else {
       return nil
     }
     let (width, place): (UInt8, Int)

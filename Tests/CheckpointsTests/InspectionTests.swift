@@ -236,7 +236,11 @@ private func expected() throws -> [String: Expected] {
 
   @Test(
     "files that are cut anywhere or have bytes changed are looked at without harm; the seed is printed",
-    arguments: ["peft_lora/checkpoint-3/adapter_model.safetensors", "plain_torch/state_dict_only.pt"])
+    arguments: [
+      "peft_lora/checkpoint-3/adapter_model.safetensors", "plain_torch/state_dict_only.pt",
+      "plain_torch/ckpt_legacy.pt",
+      "lightning/checkpoints/last.ckpt",
+    ])
   func changed(_ name: String) throws {
     var random = Seeded()
     let whole = try contents("\(fixtures)/\(name)")

@@ -95,15 +95,30 @@ public struct TorchObject: Sendable {
       root: pickle.root, storages: storages, isBigEndian: order.map { $0.elementsEqual("big".utf8) } ?? false)
   }
 
-  private static func legacy(_ file: OpenFile) throws -> TorchObject {
-    let bytes = try file.bytes(at: 0, count: min(file.size, maximumPickle))
-    var position = 0
-    var pickles: [Pickle] = []
-    for _ in 0..<5 {
-      let pickle = try Pickle(bytes, from: position)
-      position = pickle.end
-      pickles.append(pickle)
+  /// The five pickles that a file of the older form begins with. How long they are shows only by reading them.
+  private static func legacyPickles(_ file: OpenFile) throws -> [Pickle] {
+    var length = 1 << 20
+    while true {
+      let bytes = try file.bytes(at: 0, count: length)
+      do throws(PickleError) {
+        var pickles: [Pickle] = []
+        for _ in 0..<5 { pickles.append(try Pickle(bytes, from: pickles.last?.end ?? 0)) }
+        return pickles
+      } catch {
+        guard error.isCut, bytes.count < file.size else { throw error }
+        guard length < maximumPickle else {
+          throw PickleError(
+            reason: "its pickles are longer than \(maximumPickle) bytes", offset: error.offset, isCut: false,
+            isTooLarge: true)
+        }
+        length *= 8
+      }
     }
+  }
+
+  private static func legacy(_ file: OpenFile) throws -> TorchObject {
+    let pickles = try legacyPickles(file)
+    var position = pickles[4].end
     let sizes = storageSizes(pickles[3])
     let little = pickles[2].root["little_endian"]?.bool ?? true
     var storages: [String: Storage] = [:]

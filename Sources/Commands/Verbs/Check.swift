@@ -7,7 +7,7 @@ enum CheckCommand: Command {
     name: "check", summary: "Look whether a checkpoint is whole, without a repository.", operands: "PATH",
     operandCount: 1...1,
     details: """
-      Headers and small files are read, not the tensors' bytes. push does the same first. The exit code is 3 where a file is torn
+      Headers, pickles (as plain data: nothing in them is run) and small files are read, not the tensors' bytes. push does the same first. The exit code is 3 where a file is torn
       or missing.
       """,
     examples: ["ckbackup check out/checkpoint-1000", "ckbackup check model.safetensors --json"])
