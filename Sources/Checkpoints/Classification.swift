@@ -4,7 +4,8 @@ import Platform
 ///
 /// | training | why |
 /// | --- | --- |
-/// | `optimizer*`, `scheduler*`, `scaler*`, `rng_state*`, `random_states*`, `sampler*` that are pickles or tensors | Trainer and Accelerate |
+/// | `optimizer*`, `scheduler*`, `scaler*`, `rng_state*`, `random_states*`, `sampler*`, `custom_checkpoint*`,
+/// `dl_state_dict*` that are pickles or tensors | Trainer and Accelerate |
 /// | anything below a directory `optimizer` or `optimizer_N` | FSDP by Accelerate |
 /// | `trainer_state.json`, `training_args.bin` | Trainer |
 /// | `*optim_states.pt` where whole weights lie elsewhere | DeepSpeed |
@@ -58,7 +59,10 @@ public struct Classifier: Sendable {
     return name.hasSuffix("optim_states.pt") && !stage3.contains(path.parent)
   }
 
-  private static let states = ["optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler"]
+  private static let states = [
+    "optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler",
+    "custom_checkpoint_", "dl_state_dict",
+  ]
   private static let stored = [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".safetensors", ".distcp", ".npz"]
 }
 

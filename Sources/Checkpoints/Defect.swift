@@ -11,6 +11,14 @@ public struct Defect: Equatable, Sendable {
   public enum Kind: Equatable, Sendable {
     /// A torch file's zip directory is missing or wrong.
     case torch(TorchZipDefect)
+    /// A torch file's pickle cannot be read, or the storages behind it are not whole.
+    case pickle(PickleError)
+    /// A file of another format is not whole; the operand is put behind a colon.
+    case torn(reason: String)
+    /// The file is one of a row of numbered ones, of which others are there.
+    case gap
+    /// The file is what a save records its end in, and records none.
+    case notCommitted
     /// A safetensors file's header is missing or wrong, or its size is.
     case safetensors(SafetensorsDefect)
     /// The file has no bytes, but must have some.
@@ -46,7 +54,7 @@ public struct Defect: Equatable, Sendable {
   /// Whether something is only not there. Where many machines hold one checkpoint together, it may be on another one.
   public var isAbsence: Bool {
     switch kind {
-    case .shardMissing, .indexMissing, .unfinished, .noWeights, .randomStateMissing: true
+    case .shardMissing, .indexMissing, .gap, .unfinished, .noWeights, .randomStateMissing: true
     default: false
     }
   }
@@ -63,6 +71,13 @@ extension Defect {
     let name = file?.display ?? "the checkpoint"
     switch kind {
     case .torch(let defect): return "\(name) is torn: \(defect.words)."
+    case .pickle(let error):
+      return error.isCut
+        ? "\(name) is torn: \(error.reason)."
+        : "\(name) is damaged: \(error.reason) (at byte \(error.offset))."
+    case .torn(let reason): return "\(name) is torn: \(reason)."
+    case .gap: return "\(name) is missing: others of its row are there."
+    case .notCommitted: return "\(name) records no end of the save: it did not finish."
     case .safetensors(let defect): return "\(name) is torn: \(defect.words)."
     case .empty: return "\(name) is empty."
     case .zeros(let size): return "\(name) begins with zeros: its \(displaySize(size)) were never written."

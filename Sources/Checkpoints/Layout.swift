@@ -7,4 +7,8 @@ protocol Layout: Sendable {
 }
 
 /// The layouts, the special before the general: the first that recognises a checkpoint has it.
-let knownLayouts: [any Layout] = [HuggingFaceTrainer(), TorchFile(), Plain()]
+let knownLayouts: [any Layout] = [
+  Orbax(), Accelerate(), MSSwift(), HuggingFaceTrainer(), Lightning(), TorchFile(), SavedModel(),
+  TensorFlowCheckpoint(),
+  Keras(), Plain(),
+]
