@@ -34,6 +34,11 @@ final class CheckpointReader {
     if case .directory = entry.kind { entry.path.parent == nil } else { false }
   }.map(\.path.name)
 
+  private lazy var childrenByParent = Dictionary(grouping: tree.entries) { $0.path.parent }
+
+  /// The files, links and directories directly in a directory, nil being the root, in order.
+  func children(of directory: RelativePath?) -> [Tree.Entry] { childrenByParent[directory] ?? [] }
+
   /// Whether there is a regular file, or a link that stands for one, with this path.
   func has(_ path: RelativePath) -> Bool {
     switch tree.entry(path)?.kind {

@@ -7,4 +7,6 @@ protocol Layout: Sendable {
 }
 
 /// The layouts, the special before the general: the first that recognises a checkpoint has it.
-let knownLayouts: [any Layout] = [HuggingFaceTrainer(), TorchFile(), Plain()]
+let knownLayouts: [any Layout] = [
+  HuggingFaceTrainer(), DeepSpeed(), Megatron(), Distributed(), TorchFile(), Plain(),
+]

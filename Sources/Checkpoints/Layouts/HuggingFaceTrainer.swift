@@ -30,6 +30,7 @@ struct HuggingFaceTrainer: Layout {
     findings.defects =
       progressDefects(checkpoint, state, parts) + weightDefects(checkpoint, parts)
       + ShardChecks(reader: checkpoint).defects() + randomStateDefects(ranks)
+    TrainerParts(reader: checkpoint).add(to: &findings)
     return findings
   }
 
