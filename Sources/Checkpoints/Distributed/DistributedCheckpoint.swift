@@ -81,7 +81,7 @@ public struct DistributedCheckpointError: Error, Equatable, Sendable {
 /// Walks the pickled metadata. Values in a pickle may be shared, so that a short one can describe endless work: each look costs.
 private struct MetadataReader {
   static let maximumValues = 32_000_000
-  private var work = 256_000_000
+  private var work = 200_000_000
 
   /// The name and the corner of what a place is for. torch's own index hint takes no part in its comparison.
   struct Key: Hashable {
@@ -136,6 +136,7 @@ private struct MetadataReader {
     _ value: Pickle.Value, _ name: String, _ places: [Key: DistributedCheckpoint.Place]
   ) throws -> DistributedCheckpoint.Tensor {
     try charge(value)
+    if let properties = value["properties"] { try charge(properties) }
     guard let size = value["size"], let list = value["chunks"], let properties = value["properties"],
       let type = properties.state?.elements?.first?.global ?? properties["dtype"]?.global
     else { throw failure("\(escaped(name.utf8)) has no shape, type or chunks") }
@@ -187,7 +188,10 @@ private struct MetadataReader {
   }
 
   private mutating func charge(_ value: Pickle.Value) throws {
-    work -= 8 * (1 + value.width + (value.state?.width ?? 0))
+    let state = value.state
+    // The state of an object with slots is a pair of dictionaries.
+    let slots = state?.width ?? 0 <= 2 ? state?.elements ?? [] : []
+    work -= 1 + value.width + (state?.width ?? 0) + slots.reduce(0) { $0 + $1.width }
     guard work >= 0 else { throw failure("it describes too much") }
   }
 
@@ -203,7 +207,12 @@ extension Pickle.Value {
     case .call(let index):
       let call = pickle.calls[Int(index)]
       let items = call.items < 0 ? 0 : pickle.containers[Int(call.items)].count
-      return items + (call.entries < 0 ? 0 : pickle.containers[Int(call.entries)].count)
+      let entries = call.entries < 0 ? 0 : pickle.containers[Int(call.entries)].count
+      var arguments = 0
+      if case .tuple(let index) = pickle.nodes[Int(call.arguments)] {
+        arguments = pickle.containers[Int(index)].count
+      }
+      return items + entries + arguments
     default: return 0
     }
   }
