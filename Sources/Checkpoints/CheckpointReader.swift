@@ -42,6 +42,11 @@ final class CheckpointReader {
   private(set) lazy var tensorBundles: [TensorBundle] = TensorBundle.all(self)
   private(set) lazy var tensorBundlePrefixes: Set<RelativePath> = Set(tensorBundles.map(\.prefix))
 
+  private lazy var childrenByParent = Dictionary(grouping: tree.entries) { $0.path.parent }
+
+  /// The files, links and directories directly in a directory, nil being the root, in order.
+  func children(of directory: RelativePath?) -> [Tree.Entry] { childrenByParent[directory] ?? [] }
+
   /// Whether there is a regular file, or a link that stands for one, with this path.
   func has(_ path: RelativePath) -> Bool {
     switch tree.entry(path)?.kind {

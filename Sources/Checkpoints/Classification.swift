@@ -11,6 +11,7 @@ import Platform
 /// | `*optim_states.pt` where whole weights lie elsewhere | DeepSpeed |
 /// | anything below `global_stepN/` beside gathered weights | Trainer with DeepSpeed |
 /// | `distrib_optim.pt` | Megatron-LM |
+/// | `exp_avg*.pt` and `step.pt` in `zero/PARAMETER/` | DeepSpeed's universal form |
 /// | `events.out.tfevents.*` | TensorBoard |
 ///
 /// Everything else is `weights`: `*.safetensors`, `pytorch_model*.bin`, `adapter_*`, `config.json`, tokenizers and their
@@ -49,6 +50,7 @@ public struct Classifier: Sendable {
     if Self.states.contains(where: name.hasPrefix), Self.stored.contains(where: name.hasSuffix) {
       return true
     }
+    if path.parent?.parent?.name == "zero", name == "step.pt" || name.hasPrefix("exp_avg") { return true }
     var parent = path.parent
     while let directory = parent {
       let name = directory.name

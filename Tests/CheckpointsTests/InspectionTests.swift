@@ -52,14 +52,14 @@ private func expected() throws -> [String: Expected] {
     arguments: ((try? expected()) ?? [:]).filter { name, facts in
       // Flipped tensor bytes show in no header.
       name.hasPrefix("broken/") && !facts.complete && !name.contains("flip_data")
-        && ["hf_trainer", "torch_file", "lightning"].contains(facts.layout)
     }.keys.sorted())
   func broken(_ name: String) throws {
     let expected = try #require(try expected()[name])
     let inspection = try Inspection("\(fixtures)/\(name)")
     #expect(!inspection.isComplete)
     let named = inspection.defects.compactMap { $0.file?.display }
-    for file in expected.torn {
+    let listed = expected.layout.hasPrefix("hf") ? [] : expected.missing
+    for file in expected.torn + listed {
       #expect(named.contains(file), "\(file) of \(inspection.defects.map(\.sentence))")
     }
     for defect in inspection.defects {

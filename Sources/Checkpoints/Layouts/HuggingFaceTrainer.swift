@@ -43,6 +43,7 @@ struct HuggingFaceTrainer: Layout {
     findings.defects =
       progressDefects(checkpoint, state, parts) + weightDefects(checkpoint, parts)
       + ShardChecks(reader: checkpoint).defects() + randomStateDefects(ranks, world)
+    TrainerParts(reader: checkpoint).add(to: &findings)
     return findings
   }
 

@@ -30,6 +30,9 @@ public struct TorchTensor: Equatable, Sendable {
     return true
   }
 
+  /// The element type that torch names so, for example `torch.bfloat16`, in safetensors' words; nil where it is unknown.
+  static func dtype(named name: String) -> String? { dtypes[name] }
+
   /// The tensor that a value describes, or nil where it describes none, one of an unknown type, or one that its storage cannot hold.
   public init?(_ value: Pickle.Value) {
     self.init(value, depth: 0)
