@@ -47,7 +47,8 @@ public struct Prune: Sendable {
 
   /// What would go, without changing anything.
   public func plan() async throws -> Report {
-    let state = try await RepositoryState.load(repository)
+    var proof = ListingProof(repository)
+    let state = try await RepositoryState.load(repository, &proof)
     var report = Report()
     report.decisions = decisions(state.snapshots, now: state.now)
     let forgotten = Set(report.forgotten.map(\.key))
@@ -60,15 +61,19 @@ public struct Prune: Sendable {
   /// Runs phase two on what earlier prunes condemned, then phase one.
   public func run() async throws -> Report {
     var report = Report()
-    try await deleteCondemned(&report)
-    let before = try await RepositoryState.load(repository)
+    var proof = ListingProof(repository)
+    try await deleteCondemned(&report, &proof)
+    let before = try await RepositoryState.load(repository, &proof)
     report.decisions = decisions(before.snapshots, now: before.now)
     // A marker that somebody has changed since it was listed stays: it may be a milestone now.
     let unchanged = try await concurrently(report.forgotten, limit: 8) { [repository] listed in
       try await repository.snapshot(at: listed.key) == listed ? listed : nil
     }
-    try await repository.remove(unchanged.compactMap { $0 })
-    try await condemnUnused(before, &report)
+    let removed = unchanged.compactMap { $0 }
+    try await repository.remove(removed)
+    proof.forget(removed)
+    try await condemnUnused(before, &report, &proof)
+    proof.remember()
     for pending in try await repository.store.listUploads(ObjectKey.packs)
     where before.now.seconds(since: pending.started) > grace {
       try await repository.store.abort(pending.upload)
@@ -78,14 +83,9 @@ public struct Prune: Sendable {
     return report
   }
 
-  /// Removes what groups have left of which nothing was heard for the grace period. A process of theirs that comes later pushes anew.
+  /// Removes what groups have left that are not heard of any more. A process of theirs that comes later pushes anew.
   private func removeAbandonedShares(_ report: inout Report) async throws {
-    let listing = try await repository.store.list(ObjectKey.parts)
-    let live = Pending.groups(listing.objects).filter { listing.now.seconds(since: $0.latest) <= grace }
-    let abandoned = listing.objects.filter { object in
-      guard let (share, _) = RankShare.parse(object.key) else { return false }
-      return !live.contains { $0.group == share.group && $0.worldSize == share.worldSize }
-    }
+    let abandoned = try await AbandonedShares.find(in: repository, grace: grace)
     try await repository.store.delete(abandoned.map(\.key))
     report.abandonedShares = Set(abandoned.compactMap { RankShare.parse($0.key)?.share }).count
   }
@@ -98,8 +98,10 @@ public struct Prune: Sendable {
   }
 
   /// Phase one's end: what the remaining snapshots do not need is written to `deletions/`.
-  private func condemnUnused(_ before: RepositoryState, _ report: inout Report) async throws {
-    let after = try await RepositoryState.load(repository)
+  private func condemnUnused(
+    _ before: RepositoryState, _ report: inout Report, _ proof: inout ListingProof
+  ) async throws {
+    let after = try await RepositoryState.load(repository, &proof)
     let gone = Set(before.snapshots.map(\.key)).subtracting(after.snapshots.map(\.key))
     let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
     let state = after.adding(manifestsOf: gone, from: before)
@@ -111,14 +113,14 @@ public struct Prune: Sendable {
   }
 
   /// Phase two: records older than the grace period are carried out.
-  private func deleteCondemned(_ report: inout Report) async throws {
+  private func deleteCondemned(_ report: inout Report, _ proof: inout ListingProof) async throws {
     let (records, now) = try await repository.deletions()
     let due = records.filter { now.seconds(since: $0.written) >= grace }
     report.waiting = records.filter { now.seconds(since: $0.written) < grace }.reduce(0) {
       $0 + $1.objects.count
     }
     guard !due.isEmpty else { return }
-    let state = try await RepositoryState.load(repository)
+    let state = try await RepositoryState.load(repository, &proof)
     let sizes = Dictionary(state.objects.map { ($0.key, $0.size) }, uniquingKeysWith: { first, _ in first })
     for record in due {
       let needed = record.objects.filter(state.isNeeded)
@@ -147,8 +149,11 @@ private struct RepositoryState {
 
   /// Reads everything.
   ///
-  /// - Throws: `EngineError.unsafeToDelete` where a marker or manifest cannot be read: nobody knows then what is needed.
-  static func load(_ repository: Repository) async throws -> RepositoryState {
+  /// - Throws: `EngineError.unsafeToDelete` where a marker or manifest cannot be read: nobody knows then what is needed;
+  ///   `.shortListing` where a listing is proven to lack something.
+  static func load(
+    _ repository: Repository, _ proof: inout ListingProof
+  ) async throws -> RepositoryState {
     // Objects are listed before markers: what a push commits meanwhile is then seen as needed, or not seen at all.
     let packs = try await repository.store.list(ObjectKey.packs)
     let manifests = try await repository.store.list(ObjectKey.manifests)
@@ -167,10 +172,14 @@ private struct RepositoryState {
           reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
       }
     }
-    return RepositoryState(
+    let state = RepositoryState(
       snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects,
       now: listing.now,
       packsOf: packsOf)
+    for snapshot in listing.snapshots { packsOf[snapshot.key]?.insert(snapshot.manifest.key) }
+    try await proof.check(
+      markers: listing.snapshots.map(\.key), objects: state.objects, needs: packsOf, at: packs.now)
+    return state
   }
 
   private init(snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>]) {

@@ -64,6 +64,9 @@ public struct Verify: Sendable {
     }
     var whole: [(snapshot: Snapshot, manifest: Manifest)] = []
     let manifests = try await repository.listed(ObjectKey.manifests)
+    if chosen.count == listing.snapshots.count {
+      report.damages += try await unlistedMarkers(listing, manifests.values)
+    }
     for (snapshot, result) in try await repository.manifests(of: chosen, listed: manifests) {
       switch result {
       case .success(let manifest): whole.append((snapshot, manifest))
@@ -106,6 +109,25 @@ public struct Verify: Sendable {
     }
     report.coveredSince = ledger.coveredSince(needed.keys)
     return report
+  }
+
+  /// A marker that answers when it is asked for and that no listing shows: its snapshot cannot be verified, nor the listing be believed.
+  private func unlistedMarkers(
+    _ listing: SnapshotListing, _ manifests: some Sequence<ObjectInfo>
+  ) async throws -> [Damage] {
+    // What is listed and cannot be read is a fault of its own.
+    guard listing.unreadable.isEmpty else { return [] }
+    let unlisted = ListingProof.markers(of: manifests).subtracting(listing.snapshots.map(\.key))
+    do {
+      try await ListingProof.refute(unlisted, in: repository.store, at: listing.now)
+      return []
+    } catch EngineError.shortListing(let key) {
+      return [
+        Damage(
+          object: key, kind: .unreadable("it is there, and the store's listing lacks it"), snapshots: [],
+          files: [])
+      ]
+    }
   }
 
   /// Every pack that the manifests need, by key.
