@@ -42,6 +42,7 @@ final class Episode: @unchecked Sendable {
   private let memory: MemoryStore
   /// Where copies go.
   private let mirror: MemoryStore
+  private let shortListings: ShortListings
   private let checkpoints: Checkpoints
   private let scratch: String
   private var acknowledged: [Acknowledged] = []
@@ -57,6 +58,7 @@ final class Episode: @unchecked Sendable {
   init(seed: UInt64, checkpoints: Checkpoints, scratch: String) {
     let scheduler = Scheduler(seed: seed)
     self.scheduler = scheduler
+    shortListings = ShortListings(seed: seed, scheduler: scheduler)
     self.checkpoints = checkpoints
     self.scratch = scratch
     memory = MemoryStore(now: { scheduler.now })
@@ -125,8 +127,11 @@ final class Episode: @unchecked Sendable {
   }
 
   /// A repository as an actor with a clock of its own reaches it.
-  private func open(_ base: MemoryStore, as actor: Int, skew: Int64) async throws -> Repository {
-    let simulated = SimulatedStore(base: base, scheduler: scheduler, actor: actor)
+  private func open(
+    _ base: MemoryStore, as actor: Int, skew: Int64, shortened: [String] = []
+  ) async throws -> Repository {
+    let simulated = SimulatedStore(
+      base: base, scheduler: scheduler, actor: actor, shortListings: shortListings, shortened: shortened)
     let store = RetryingStore(
       simulated, sleep: { [scheduler] _ in _ = await scheduler.turn(actor, nil) {} }, random: { 0.5 },
       clock: { [scheduler] in Double(scheduler.now.seconds) })
@@ -134,7 +139,14 @@ final class Episode: @unchecked Sendable {
   }
 
   private func run(_ job: Job, as actor: Int, skew: Int64) async throws {
-    let repository = try await open(memory, as: actor, skew: skew)
+    let shortened =
+      switch job {
+      case .prune: [""]
+      // Of a pack that is not listed a verify can only say that it is missing.
+      case .verify, .restore: [ObjectKey.snapshots]
+      case .push, .copy, .rank: [String]()
+      }
+    let repository = try await open(memory, as: actor, skew: skew, shortened: shortened)
     switch job {
     case .push(let checkpoint, let step):
       let report = try await push(checkpoint, step, to: repository)
@@ -142,13 +154,21 @@ final class Episode: @unchecked Sendable {
         .init(key: report.snapshot.key, checkpoint: checkpoint, milestone: isMilestone(checkpoint, step)))
     case .prune(let policy):
       for _ in 0..<3 {
-        _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
+        do {
+          _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
+        } catch EngineError.shortListing(let key) {
+          scheduler.count("prune: short listing noticed")
+          if !shortListings.hasShortened { throw Broken(what: "a prune says that \(key) is not listed") }
+        }
         // The next night, or the one after it.
         await scheduler.sleep(actor, 3600 * (8 + scheduler.pick(30)))
       }
     case .verify:
       let report = try await Verify(repository, resources: resources, progress: Progress()).run(.quick)
-      if let damage = report.damages.first {
+      // What it says of markers is that a listing lacks them.
+      if let damage = report.damages.first(where: {
+        !shortListings.hasShortened || !$0.object.hasPrefix(ObjectKey.snapshots)
+      }) {
         throw Broken(what: "a verify found \(damage.object) \(damage.kind)")
       }
     case .restore:
