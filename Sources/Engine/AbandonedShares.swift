@@ -18,7 +18,7 @@ enum AbandonedShares {
         RankShare.parse($0.key)?.share.worldSize == group.worldSize
       }
       let unlisted = again.filter { !listed.contains($0.key) }
-      if let old = unlisted.first(where: { listing.now.seconds(since: $0.modified) > 60 }) {
+      if let old = unlisted.first(where: { ListingProof.isOld($0, at: listing.now) }) {
         throw EngineError.shortListing(lacks: old.key)
       }
       // A process of the group has just begun again.

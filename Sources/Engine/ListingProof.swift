@@ -21,23 +21,29 @@ struct ListingProof {
   /// Holds listings to what must be in them: the markers that were known and those of all manifests and records, and what the
   /// snapshots that were known need.
   ///
-  /// What a snapshot needs that was committed since is not asked for: a pack that came after the packs were listed may show the time
-  /// at which its upload began, as S3's does (docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html).
-  ///
   /// - Parameters:
   ///   - markers: the markers that are listed.
   ///   - objects: the packs, manifests and records that are listed.
   ///   - needs: the packs and the manifest of each snapshot, by its marker.
   ///   - now: the store's time when the first of these listings began.
+  /// - Returns: false where snapshots may have been committed while the listings were taken: take them once more, since what is known
+  ///   now must be in them.
   /// - Throws: `EngineError.shortListing`, `StoreError`.
   mutating func check(
     markers: [String], objects: [ObjectInfo], needs: [String: Set<String>], at now: Timestamp
-  ) async throws {
+  ) async throws -> Bool {
+    let listed = Set(markers).union(objects.map(\.key))
+    // A marker that was there before the listings began is missed whatever its age: it may have got labels since.
+    let missed = try await Self.present(known.subtracting(listed), in: repository.store)
+    // What else is young may have come meanwhile: a new marker, or a pack of the same content pushed again.
     let needed = known.reduce(into: Set<String>()) { $0.formUnion(needs[$1] ?? []) }
-    let expected = known.union(needed).union(Self.markers(of: objects))
-    try await Self.refute(
-      expected.subtracting(markers).subtracting(objects.map(\.key)), in: repository.store, at: now)
-    known = Set(markers)
+    let others = needed.union(Self.markers(of: objects)).subtracting(listed).subtracting(known)
+    let found = try await Self.present(others, in: repository.store)
+    if let key = (missed + found.filter { Self.isOld($0, at: now) }).first?.key {
+      throw EngineError.shortListing(lacks: key)
+    }
+    known = Set(markers).union(found.lazy.map(\.key).filter { ObjectKey.parse(marker: $0) != nil })
+    return found.isEmpty
   }
 
   /// Takes note of markers that this command has removed.
@@ -51,15 +57,13 @@ struct ListingProof {
     Set(objects.lazy.compactMap { ObjectKey.marker(besides: $0.key) })
   }
 
-  /// Asks for each key that listings lack.
-  ///
-  /// - Throws: `EngineError.shortListing` at the first that is there and was written more than a minute before `now`: younger ones may
-  ///   have come while the listings were taken. `StoreError`.
-  static func refute(_ unlisted: Set<String>, in store: any ObjectStore, at now: Timestamp) async throws {
-    _ = try await concurrently(unlisted.sorted(), limit: 16) { key in
-      if let there = try await store.head(key), now.seconds(since: there.modified) > 60 {
-        throw EngineError.shortListing(lacks: key)
-      }
-    }
+  /// Those of some keys that are in the store, each asked for by its name.
+  static func present(_ keys: Set<String>, in store: any ObjectStore) async throws -> [ObjectInfo] {
+    try await concurrently(keys.sorted(), limit: 16) { try await store.head($0) }.compactMap { $0 }
+  }
+
+  /// Whether an object was there before a listing that began at `now`. Younger ones than a minute may have come while it was taken.
+  static func isOld(_ object: ObjectInfo, at now: Timestamp) -> Bool {
+    now.seconds(since: object.modified) > 60
   }
 }

@@ -154,6 +154,16 @@ private struct RepositoryState {
   static func load(
     _ repository: Repository, _ proof: inout ListingProof
   ) async throws -> RepositoryState {
+    for _ in 0..<5 {
+      if let state = try await look(repository, &proof) { return state }
+    }
+    throw EngineError.unsafeToDelete(reason: "snapshots are committed faster than they can be listed")
+  }
+
+  /// One look, or nil where something that came meanwhile asks for another.
+  private static func look(
+    _ repository: Repository, _ proof: inout ListingProof
+  ) async throws -> RepositoryState? {
     // Objects are listed before markers: what a push commits meanwhile is then seen as needed, or not seen at all.
     let packs = try await repository.store.list(ObjectKey.packs)
     let manifests = try await repository.store.list(ObjectKey.manifests)
@@ -177,9 +187,9 @@ private struct RepositoryState {
       now: listing.now,
       packsOf: packsOf)
     for snapshot in listing.snapshots { packsOf[snapshot.key]?.insert(snapshot.manifest.key) }
-    try await proof.check(
+    let isWhole = try await proof.check(
       markers: listing.snapshots.map(\.key), objects: state.objects, needs: packsOf, at: packs.now)
-    return state
+    return isWhole ? state : nil
   }
 
   private init(snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>]) {

@@ -118,16 +118,12 @@ public struct Verify: Sendable {
     // What is listed and cannot be read is a fault of its own.
     guard listing.unreadable.isEmpty else { return [] }
     let unlisted = ListingProof.markers(of: manifests).subtracting(listing.snapshots.map(\.key))
-    do {
-      try await ListingProof.refute(unlisted, in: repository.store, at: listing.now)
-      return []
-    } catch EngineError.shortListing(let key) {
-      return [
-        Damage(
-          object: key, kind: .unreadable("it is there, and the store's listing lacks it"), snapshots: [],
-          files: [])
-      ]
-    }
+    return try await ListingProof.present(unlisted, in: repository.store)
+      .filter { ListingProof.isOld($0, at: listing.now) }
+      .map {
+        let detail = "it is there, and a listing of the store lacks it"
+        return Damage(object: $0.key, kind: .unreadable(detail), snapshots: [], files: [])
+      }
   }
 
   /// Every pack that the manifests need, by key.

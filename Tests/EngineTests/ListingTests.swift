@@ -73,6 +73,22 @@ import Testing
     try await expectWhole(world, scratch, look == 3 ? [snapshots[2]] : Array(snapshots.dropFirst()))
   }
 
+  @Test("a marker that is too young to prove anything is looked for again, and is known then")
+  func youngMarker() async throws {
+    let (world, scratch, _) = try await due()
+    let young = try await world.push("\(scratch.path)/1", step: 1).snapshot
+    let before = try await world.keys("")
+    let once = forgetful(world, ["snapshots/"], looks: 1...1) { $0 == young.key }
+    _ = try await Prune(
+      try await world.repository(in: once), policy: RetentionPolicy(last: 5), run: nil, grace: World.grace
+    ).plan()
+    let twice = forgetful(world, ["snapshots/"], looks: 1...2) { $0 == young.key }
+    await expectShort(young.key) { try await world.prune(RetentionPolicy(last: 5), in: twice) }
+    #expect(try await world.keys("") == before)
+    let known = forgetful(world, ["snapshots/"], looks: 2...2) { $0 == young.key }
+    await expectShort(young.key) { try await world.prune(RetentionPolicy(last: 5), in: known) }
+  }
+
   @Test("a plan says so too")
   func shortPlan() async throws {
     let (world, scratch, snapshots) = try await due()
