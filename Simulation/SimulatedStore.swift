@@ -10,6 +10,9 @@ struct SimulatedStore: ObjectStore {
   let actor: Int
   /// Packs of which one byte, at this offset, has decayed without a trace in listings.
   var decayed: [String: Int] = [:]
+  /// What shortens the actor's listings of `shortened`, prefixes of keys.
+  var shortListings: ShortListings?
+  var shortened: [String] = []
 
   private func call<Result>(
     _ operation: StoreOperation, _ key: String, torn: (@Sendable () async throws -> Void)? = nil,
@@ -96,7 +99,9 @@ struct SimulatedStore: ObjectStore {
     try await call(.head, key) { [base] in try await base.head(key) }
   }
   func list(_ prefix: String) async throws -> Listing {
-    try await call(.list, prefix) { [base] in try await base.list(prefix) }
+    let listing = try await call(.list, prefix) { [base] in try await base.list(prefix) }
+    guard let shortListings, shortened.contains(where: prefix.hasPrefix) else { return listing }
+    return shortListings.shorten(listing, for: actor)
   }
   func delete(_ keys: [String]) async throws {
     try await call(.delete, keys.first ?? "") { [base] in try await base.delete(keys) }
