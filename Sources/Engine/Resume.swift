@@ -148,6 +148,9 @@ public struct Resume: Sendable {
       do {
         return try await restore.run(snapshot, besides: local)
       } catch {
+        if error is CancellationError { throw error }
+        // Another restore to the same name, of another machine or by hand, may have been quicker.
+        if let newest = try await look().newest, newest.step >= snapshot.step { return Report(newest) }
         guard let isLasting = Self.isLasting(error) else { throw error }
         notify(.lost(snapshot, error))
         failure = failure ?? error

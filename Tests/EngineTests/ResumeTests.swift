@@ -147,8 +147,8 @@ private final class Ear: Sendable {
     for step in [10, 20] { try save(step) }
     try await push("out/checkpoint-20")
     try scratch.remove("out/checkpoint-20")
-    let failing = FaultyStore(world.memory) { operation, _, call in
-      operation == .read && call > 2 ? .before(.unreachable(endpoint: "test", reason: "gone")) : nil
+    let failing = FaultyStore(world.memory) { operation, _, _ in
+      operation == .read ? .before(.unreachable(endpoint: "test", reason: "gone")) : nil
     }
     #expect(try await resume(in: failing).step == 10)
     #expect(ear.lost == [20])
