@@ -23,6 +23,8 @@ public struct TrainingPlace: Sendable {
 public enum FitWarning: Equatable, Sendable {
   /// The snapshot has no record, so that nothing is known.
   case noRecord
+  /// A prune let go what only training needs.
+  case thinned
   /// DeepSpeed's ZeRO loads only with as many data-parallel processes as saved it.
   case zero(saved: Int, here: Int, source: String)
   /// Megatron's older format is cut by tensor and pipeline, and the processes cannot be dealt so.

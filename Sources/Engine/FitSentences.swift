@@ -8,6 +8,8 @@ extension FitWarning {
     switch self {
     case .noRecord:
       "the snapshot's record is missing, so nobody can tell whether it fits here: compare versions and the number of processes yourself"
+    case .thinned:
+      "a prune has thinned the snapshot to its weights, so training cannot go on from it as it was: take a newer one or a milestone, or start from the weights with a new optimizer"
     case .zero(let saved, let here, let source):
       "DeepSpeed ZeRO was saved by \(saved) data-parallel \(Self.processes(saved)), and \(source) makes it \(here): DeepSpeed loads it with \(saved) only. Start as many, or convert it by deepspeed/checkpoint/ds_to_universal.py and set \"checkpoint\": {\"load_universal\": true}"
     case .megatron(let tensor, let pipeline, let here, let source):

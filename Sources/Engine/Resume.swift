@@ -126,8 +126,10 @@ public struct Resume: Sendable {
   private func candidates(_ repository: Repository) async throws -> [Snapshot] {
     let listing = try await repository.snapshots(of: run)
     for error in listing.unreadable { notify(.unreadable(error)) }
-    return listing.snapshots.filter { $0.run == run && $0.complete && !$0.layout.hasPrefix("hf_model") }
-      .sorted { SnapshotAddress.precedes($1, $0) }
+    return listing.snapshots.filter {
+      $0.run == run && $0.complete && !$0.isThinned && !$0.layout.hasPrefix("hf_model")
+    }
+    .sorted { SnapshotAddress.precedes($1, $0) }
   }
 
   private func nothing(_ repository: Repository) async throws -> EngineError {

@@ -154,7 +154,7 @@ import Testing
   @Test("every sentence says what to do")
   func sentences() {
     let all: [FitWarning] = [
-      .noRecord, .zero(saved: 8, here: 4, source: "WORLD_SIZE"),
+      .noRecord, .thinned, .zero(saved: 8, here: 4, source: "WORLD_SIZE"),
       .megatron(tensor: 2, pipeline: 2, here: 3, source: "--for-world-size"),
       .sharded(saved: 1, here: 2, source: "WORLD_SIZE"), .worldSize(saved: 1, here: 2, source: "WORLD_SIZE"),
       .version(package: "torch", saved: "2.9.1+cu128", here: "1.0"), .commit(saved: "a", here: "b"),
@@ -163,6 +163,6 @@ import Testing
     for warning in all {
       #expect(warning.sentence.contains { ":,;".contains($0) } && warning.sentence.count > 60)
     }
-    #expect(all[5].sentence.contains("install torch 2.9.1 "))
+    #expect(all[6].sentence.contains("install torch 2.9.1 "))
   }
 }

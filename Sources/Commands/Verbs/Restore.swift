@@ -114,6 +114,7 @@ enum RestoreCommand: Command {
       if let worldSize { (place.worldSize, place.worldSizeSource) = (worldSize, "--for-world-size") }
       warnings = FitWarning.all(of: facts, in: place, part: part)
     }
+    if snapshot.isThinned, part != .weights { warnings.append(.thinned) }
     if arguments.has("strict"), !warnings.isEmpty { throw EngineError.unfit(warnings) }
     for warning in warnings { environment.console.warn(warning.sentence) }
   }
