@@ -15,6 +15,8 @@ public struct RetentionPolicy: Equatable, Sendable {
   public var tags: [String]
   /// Let the files go that only training needs, of what is kept and was pushed longer ago than so many seconds.
   public var thinAfter: Double?
+  /// By what a run's best snapshot is told, which is never thinned.
+  public var ranking = Ranking()
 
   /// A rule of `--keep-best`.
   public struct Best: Equatable, Sendable {
@@ -59,7 +61,7 @@ public struct RetentionPolicy: Equatable, Sendable {
   /// Decides on all snapshots of one run, in their order.
   ///
   /// It never empties a run: the newest complete snapshot stays whatever the rules say, or the newest where none is complete.
-  /// Milestones stay. These, the best, by a rule or a label, and what is incomplete are never thinned. Incomplete snapshots take no other's place among the last or the best.
+  /// Milestones stay. These, the best, by a rule, a label or `ranking`, and what is incomplete are never thinned. Incomplete snapshots take no other's place among the last or the best.
   public func decide(_ snapshots: [Snapshot], now: Timestamp) -> [Decision] {
     let ordered = snapshots.sorted(by: SnapshotAddress.precedes)
     let complete = ordered.filter(\.complete)
@@ -69,6 +71,7 @@ public struct RetentionPolicy: Equatable, Sendable {
     if isEmpty { for snapshot in ordered { keep(snapshot, "no rule was given") } }
     // What training may have to go on from, or somebody may want to see again as it was.
     var whole = Set(ordered.filter { !$0.complete || $0.isThinned || $0.tags.contains("best") }.map(\.key))
+    if let best = ranking.order(complete).first { whole.insert(best.key) }
     if let newest = complete.last ?? ordered.last {
       keep(newest, "newest")
       whole.insert(newest.key)

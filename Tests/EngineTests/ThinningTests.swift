@@ -77,7 +77,10 @@ import Testing
     #expect(!policy.decide(listed, now: world.clock.now).contains { $0.thins })
     listed[0].time = listed[1].time
     listed[0].metrics = ["eval_loss": 1]
+    #expect(policy.decide(listed, now: world.clock.now).map(\.thins) == [false, false, false])
     var best = policy
+    best.ranking = Ranking(metric: "accuracy")
+    #expect(best.decide(listed, now: world.clock.now).map(\.thins) == [true, false, false])
     best.best = [.init(count: 1, ranking: Ranking(metric: "eval_loss"))]
     #expect(best.decide(listed, now: world.clock.now).map(\.thins) == [false, false, false])
   }

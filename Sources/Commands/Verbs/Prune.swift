@@ -28,7 +28,7 @@ enum PruneCommand: Command {
     ],
     details: """
       A snapshot stays when one rule keeps it. Milestones and the newest complete snapshot of a run stay whatever the rules say.
-      These, and the best by a rule or label, are never thinned. A thinned snapshot keeps run, step, labels and record, and has an id of
+      These, and the best by a rule, a label or its metric, are never thinned. A thinned snapshot keeps run, step, labels and record, and has an id of
       its own; nobody can go on training from it as it was.
       Nothing is locked: snapshots go at once, and the bytes that nothing needs then are removed by a prune that runs after the
       grace period, so that a push beside it never loses any.
@@ -61,7 +61,8 @@ enum PruneCommand: Command {
 
   static func run(_ environment: Environment) async throws -> ExitCode {
     let arguments = environment.arguments
-    let policy = try policy(arguments) ?? environment.configuration.policy
+    var policy = try policy(arguments) ?? environment.configuration.policy
+    policy.ranking = environment.configuration.best
     guard !policy.isEmpty || policy.thinAfter != nil else {
       throw UsageError(
         "no rule says what to keep: give --keep-last, --keep-best, --keep-every, --keep-within, --keep-tag or --thin-after, or write a [prune] table into the configuration",
