@@ -39,6 +39,10 @@ public enum EngineError: Error, Sendable {
   case noSuchRank(Int, worldSize: Int)
   /// A selection that leaves nothing to restore.
   case nothingSelected
+  /// Training cannot go on from anything in a directory or of a run; `hint` says what there is.
+  case nothingToResume(directory: String, run: String, hint: String)
+  /// A snapshot does not fit where training is to go on, and `--strict` was given.
+  case unfit([FitWarning])
   /// Two of the processes that push together have different content under one path.
   case ranksDisagree(path: String, ranks: [Int])
   /// Prunes kept condemning what a push was using.

@@ -91,7 +91,7 @@ public struct SnapshotAddress: Equatable, Sendable {
     }
   }
 
-  private static func hint(run: String, _ snapshots: [Snapshot]) -> String {
+  static func hint(run: String, _ snapshots: [Snapshot]) -> String {
     let runs = Set(snapshots.map(\.run)).sorted()
     if runs.isEmpty { return "the repository holds no snapshot yet" }
     return "the runs are \(runs.prefix(5).joined(separator: ", "))\(runs.count > 5 ? ", …" : "")"

@@ -151,6 +151,13 @@ struct ErrorText: Sendable {
     case .nothingSelected:
       return ErrorText(
         "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
+    case .nothingToResume(let directory, let run, let hint):
+      return ErrorText(
+        "there is no complete checkpoint in \(directory), nor one of the run \(run) in the repository: \(hint)",
+        code: .nothingMatched)
+    case .unfit(let warnings):
+      return ErrorText(
+        lines: warnings.map(\.sentence) + ["Nothing was fetched, since --strict was given."], code: .failed)
     case .ranksDisagree(let path, let ranks):
       let who = ranks.map(String.init).joined(separator: " and ")
       return ErrorText(
