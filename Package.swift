@@ -35,7 +35,7 @@ let package = Package(
     layer("Digests", on: ["Platform", "CDigests", "COpenSSL"]),
     layer("HTTP", on: ["Platform", "CCurl"]),
     layer("ObjectStore", on: ["Platform", "Digests", "HTTP", "CExpat"]),
-    layer("Checkpoints", on: ["Platform"]),
+    layer("Checkpoints", on: ["Platform", "CZlib"]),
     layer(
       "Repository", on: ["Platform", "Digests", "ObjectStore", "CZlib"],
       embedding: ["Recovery/recover.py", "Recovery/README.txt"]),

@@ -13,6 +13,8 @@ public struct Notice: Equatable, Sendable {
     case localBaseModel(String)
     /// The adapter does not say what it belongs to.
     case noBaseModel
+    /// What the files' bytes and times look like.
+    case content(ContentNotice)
   }
 
   init(_ file: RelativePath?, _ kind: Kind) {
@@ -28,6 +30,7 @@ public struct Notice: Equatable, Sendable {
       return
         "\(name) names its base model by a path, \(escaped(path.utf8)): without that model the adapter is worthless, "
         + "so keep it too."
+    case .content(let content): return content.sentence(name)
     case .noBaseModel: return "\(name) does not name the base model: without it the adapter is worthless."
     }
   }
