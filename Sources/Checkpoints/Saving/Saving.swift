@@ -109,9 +109,11 @@ extension Inspection {
 
   /// The files that a save writes.
   private var saved: [(path: RelativePath, status: FileStatus)] {
-    tree.entries.compactMap { entry in
-      entry.file.flatMap { isLog(entry.path.name) ? nil : (entry.path, $0) }
+    var files: [(path: RelativePath, status: FileStatus)] = []
+    for entry in tree.entries where !isLog(entry.path.name) {
+      if let status = entry.file { files.append((entry.path, status)) }
     }
+    return files
   }
 }
 
