@@ -16,6 +16,10 @@ public struct TorchTensor: Equatable, Sendable {
   /// The storage's length in bytes.
   public let storageSize: Int
 
+  /// Calls that describe a tensor have fewer arguments (torch/_utils.py). Many calls may share one tuple, so a hostile one of millions
+  /// is not looked at again and again.
+  private static let mostArguments = 16
+
   /// The size of an element in bytes.
   public var itemSize: Int { itemSizes[dtype] ?? 1 }
   /// How many elements it has.
@@ -36,7 +40,7 @@ public struct TorchTensor: Equatable, Sendable {
   }
 
   private init?(_ value: Pickle.Value, depth: Int) {
-    guard depth < 4, let callee = value.callee else { return nil }
+    guard depth < 4, value.argumentCount <= Self.mostArguments, let callee = value.callee else { return nil }
     let arguments = value.arguments
     switch callee {
     case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
@@ -50,7 +54,7 @@ public struct TorchTensor: Equatable, Sendable {
     case "torch._tensor._rebuild_from_type_v2":
       guard arguments.count > 2, let function = arguments[0].global,
         ["torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3"].contains(function),
-        let inner = arguments[2].elements
+        (arguments[2].elementCount ?? 0) <= Self.mostArguments, let inner = arguments[2].elements
       else { return nil }
       self.init(inner, named: inner.count > 6 ? inner[6].global : nil)
     default: return nil
@@ -77,8 +81,10 @@ public struct TorchTensor: Equatable, Sendable {
 
   /// The key and the length in bytes of the storage that a persistent id names, or nil where it names none of a known type.
   static func storage(_ id: Pickle.Value) -> (key: String, size: Int)? {
-    guard let place = id.elements, place.count >= 5, place[0].isText("storage"), let kind = place[1].global,
-      let key = place[2].text, let elements = place[4].integer, elements >= 0,
+    guard (id.elementCount ?? 0) <= mostArguments, let place = id.elements, place.count >= 5,
+      place[0].isText("storage"), let kind = place[1].global,
+      (place[2].utf8?.count ?? 0) <= Pickle.longestName, let key = place[2].text,
+      let elements = place[4].integer, elements >= 0,
       let unit = kind.hasSuffix(".UntypedStorage") ? 1 : storageTypes[kind].flatMap({ itemSizes[$0] })
     else { return nil }
     let (size, overflow) = elements.multipliedReportingOverflow(by: unit)
@@ -86,7 +92,7 @@ public struct TorchTensor: Equatable, Sendable {
   }
 
   private static func sizes(_ value: Pickle.Value) -> [Int]? {
-    guard let elements = value.elements, elements.count <= 64 else { return nil }
+    guard let count = value.elementCount, count <= 64, let elements = value.elements else { return nil }
     var sizes: [Int] = []
     for element in elements {
       guard let size = element.integer, size >= 0 else { return nil }
