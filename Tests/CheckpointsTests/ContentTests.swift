@@ -182,4 +182,44 @@ private func nans(_ count: Int) -> [UInt8] { (0..<count).flatMap { _ in [0, 0, 0
     let inspection = try Inspection("\(fixtures)/hf_full/checkpoint-10")
     #expect(throws: CancellationError.self) { try DeepCheck(inspection, isCancelled: { true }).run() }
   }
+
+  @Test("damaged files of every kind are read to their end without a crash; the seed is printed")
+  func mutated() throws {
+    var numbers = Seeded()
+    let names = [
+      "hf_full/checkpoint-10/optimizer.pt", "hf_full/checkpoint-10/model.safetensors",
+      "plain_torch/ckpt_legacy.pt", "plain_torch/views.pt", "plain_torch/whole_module.pt",
+    ]
+    for round in 0..<150 {
+      let name = names[round % names.count]
+      var bytes = try contents("\(fixtures)/\(name)")
+      for _ in 0..<Int.random(in: 1...6, using: &numbers) {
+        let place = Int.random(in: 0..<bytes.count, using: &numbers)
+        switch Int.random(in: 0..<4, using: &numbers) {
+        case 0: bytes[place] = UInt8.random(in: 0...255, using: &numbers)
+        case 1: bytes.removeLast(min(bytes.count - 1, Int.random(in: 1...200, using: &numbers)))
+        // Directories, headers and pickles lie at the ends.
+        case 2: bytes[min(place, 4000)] ^= 0x80
+        default: bytes[max(0, bytes.count - 1 - place % 4000)] = 0xff
+        }
+      }
+      let path = try scratch.write(String(name.split(separator: "/").last ?? ""), bytes)
+      let inspection = try Inspection(path)
+      _ = inspection.contentNotices()
+      #expect(try DeepCheck(inspection).run().bytes == bytes.count)
+    }
+  }
+
+  @Test("calls that share one tuple of many elements cost no more than their number", .timeLimit(.minutes(1)))
+  func shared() throws {
+    let elements = 200_000
+    // GLOBAL, BINPUT 0, MARK, NONE…, TUPLE, BINPUT 1, EMPTY_LIST, MARK, (BINGET 0, BINGET 1, REDUCE)…, APPENDS, STOP.
+    let bytes: [UInt8] =
+      [0x80, 2] + Array("ctorch._utils\n_rebuild_tensor_v2\n".utf8) + [0x71, 0, 0x28]
+      + [UInt8](repeating: 0x4e, count: elements) + [0x74, 0x71, 1, 0x5d, 0x28]
+      + (0..<50_000).flatMap { _ in [0x68, 0, 0x68, 1, 0x52] as [UInt8] } + [0x65, 0x2e]
+    let pickle = try Pickle(bytes)
+    let calls = pickle.root.elements ?? []
+    #expect(calls.count == 50_000 && calls.allSatisfy { TorchTensor($0) == nil })
+  }
 }
