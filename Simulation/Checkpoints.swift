@@ -41,6 +41,9 @@ final class Checkpoints: Sendable {
   /// Whether an id is that of one of them.
   func holds(_ id: String) -> Bool { ids.contains(id) }
 
+  /// The one with an id, or nil.
+  func index(of id: String) -> Int? { ids.firstIndex(of: id) }
+
   func path(_ index: Int) -> String { "\(place)/checkpoint-\(index)" }
 
   /// Whether a directory holds the checkpoint with this id, and nothing else.

@@ -16,7 +16,7 @@ final class Episode: @unchecked Sendable {
   private enum Job {
     case push(checkpoint: Int, step: Int)
     case prune(RetentionPolicy)
-    case verify
+    case verify(Verify.Depth)
     case restore
     /// Takes all snapshots to a second repository.
     case copy
@@ -39,26 +39,33 @@ final class Episode: @unchecked Sendable {
   }
 
   let scheduler: Scheduler
-  private let memory: MemoryStore
+  let memory: MemoryStore
   /// Where copies go.
   private let mirror: MemoryStore
-  private let checkpoints: Checkpoints
-  private let scratch: String
+  private let shortListings: ShortListings
+  let checkpoints: Checkpoints
+  let scratch: String
   private var acknowledged: [Acknowledged] = []
-  private var broken: [String] = []
+  var broken: [String] = []
   private var jobs: [Int: Job] = [:]
   private var nextActor = 0
   private var groups: [Group] = []
   /// The keys of snapshots that a copy reported as copied.
   private var copied: Set<String> = []
   private var hasPruned = false
-  private static let grace = 86_400.0
+  /// Whether commands begin at about the same hour of some nights, so that pushes meet the prunes that condemn and delete.
+  private let isNightly: Bool
+  static let grace = 86_400.0
+  /// From one night to the next, in seconds: what one prune condemns the next one removes.
+  private static let day = 90_000
 
   init(seed: UInt64, checkpoints: Checkpoints, scratch: String) {
     let scheduler = Scheduler(seed: seed)
     self.scheduler = scheduler
+    shortListings = ShortListings(seed: seed, scheduler: scheduler)
     self.checkpoints = checkpoints
     self.scratch = scratch
+    isNightly = scheduler.pick(3) > 0
     memory = MemoryStore(now: { scheduler.now })
     mirror = MemoryStore(now: { scheduler.now })
     takeOverJobs(for: scheduler)
@@ -72,7 +79,9 @@ final class Episode: @unchecked Sendable {
           in: store, chunkSize: 1 << 16, surroundings: episode.surroundings(skew: 0))
       }
     }
-    for job in plan() { start(job) }
+    for job in plan() {
+      start(job, after: isNightly ? scheduler.pick(4) * Self.day + scheduler.pick(1200) : 0)
+    }
     scheduler.run(until: { self.jobs.isEmpty }) { actor in
       // Whoever started the command starts it again.
       if let job = self.jobs.removeValue(forKey: actor) { self.start(job) }
@@ -90,9 +99,11 @@ final class Episode: @unchecked Sendable {
       .push(checkpoint: scheduler.pick(checkpoints.count), step: 1 + scheduler.pick(3))
     }
     let policies = [RetentionPolicy(last: 1), RetentionPolicy(every: 2), RetentionPolicy(last: 5)]
+    // Some content comes once more, when a prune may have forgotten it.
+    if isNightly { plan += plan.filter { _ in scheduler.pick(2) == 0 } }
     for _ in 0..<scheduler.pick(3) { plan.append(.prune(policies[scheduler.pick(policies.count)])) }
-    for _ in 0..<scheduler.pick(2) { plan.append(.verify) }
-    for _ in 0..<scheduler.pick(2) { plan.append(.restore) }
+    for _ in 0..<scheduler.pick(2) { plan.append(.verify(scheduler.pick(2) == 0 ? .quick : .deep)) }
+    for _ in 0..<scheduler.pick(3) { plan.append(.restore) }
     for _ in 0..<scheduler.pick(3) { plan.append(.copy) }
     if scheduler.pick(2) == 0 {
       let group = Group(
@@ -104,14 +115,15 @@ final class Episode: @unchecked Sendable {
     return plan
   }
 
-  /// Starts an actor with a clock of its own, hours off.
-  private func start(_ job: Job) {
+  /// Starts an actor with a clock of its own, hours off, in so many seconds.
+  private func start(_ job: Job, after delay: Int = 0) {
     let actor = nextActor
     nextActor += 1
     jobs[actor] = job
     if case .prune = job { hasPruned = true }
     let skew = Int64(scheduler.pick(8 * 3600)) - 4 * 3600
     Task.detached { [self] in
+      if delay > 0 { await scheduler.sleep(actor, delay) }
       do {
         try await self.run(job, as: actor, skew: skew)
       } catch let error as Broken {
@@ -125,8 +137,12 @@ final class Episode: @unchecked Sendable {
   }
 
   /// A repository as an actor with a clock of its own reaches it.
-  private func open(_ base: MemoryStore, as actor: Int, skew: Int64) async throws -> Repository {
-    let simulated = SimulatedStore(base: base, scheduler: scheduler, actor: actor)
+  func open(
+    _ base: MemoryStore, as actor: Int, skew: Int64, decayed: [String: Int] = [:], shortened: [String] = []
+  ) async throws -> Repository {
+    let simulated = SimulatedStore(
+      base: base, scheduler: scheduler, actor: actor, decayed: decayed, shortListings: shortListings,
+      shortened: shortened)
     let store = RetryingStore(
       simulated, sleep: { [scheduler] _ in _ = await scheduler.turn(actor, nil) {} }, random: { 0.5 },
       clock: { [scheduler] in Double(scheduler.now.seconds) })
@@ -134,7 +150,14 @@ final class Episode: @unchecked Sendable {
   }
 
   private func run(_ job: Job, as actor: Int, skew: Int64) async throws {
-    let repository = try await open(memory, as: actor, skew: skew)
+    let shortened =
+      switch job {
+      case .prune: [""]
+      // Of a pack that is not listed a verify can only say that it is missing.
+      case .verify, .restore: [ObjectKey.snapshots]
+      case .push, .copy, .rank: [String]()
+      }
+    let repository = try await open(memory, as: actor, skew: skew, shortened: shortened)
     switch job {
     case .push(let checkpoint, let step):
       let report = try await push(checkpoint, step, to: repository)
@@ -142,13 +165,26 @@ final class Episode: @unchecked Sendable {
         .init(key: report.snapshot.key, checkpoint: checkpoint, milestone: isMilestone(checkpoint, step)))
     case .prune(let policy):
       for _ in 0..<3 {
-        _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
+        do {
+          _ = try await Prune(repository, policy: policy, run: nil, grace: Self.grace).run()
+        } catch EngineError.shortListing(let key) {
+          scheduler.count("prune: short listing noticed")
+          if !shortListings.hasShortened { throw Broken(what: "a prune says that \(key) is not listed") }
+        }
         // The next night, or the one after it.
-        await scheduler.sleep(actor, 3600 * (8 + scheduler.pick(30)))
+        let today = Int(scheduler.now.seconds - Scheduler.start) % Self.day
+        await scheduler.sleep(
+          actor,
+          isNightly ? Self.day - today + scheduler.pick(1200) : 3600 * (8 + scheduler.pick(30)))
       }
-    case .verify:
-      let report = try await Verify(repository, resources: resources, progress: Progress()).run(.quick)
-      if let damage = report.damages.first {
+    case .verify(let depth):
+      let report = try await Verify(repository, resources: resources, progress: Progress()).run(depth)
+      // What a prune has removed meanwhile nobody needs; and what it says of markers may be that a listing lacks them.
+      let needed = try await neededObjects()
+      if let damage = report.damages.first(where: {
+        needed.contains($0.object)
+          && (!shortListings.hasShortened || !$0.object.hasPrefix(ObjectKey.snapshots))
+      }) {
         throw Broken(what: "a verify found \(damage.object) \(damage.kind)")
       }
     case .restore:
@@ -176,7 +212,7 @@ final class Episode: @unchecked Sendable {
   /// in the same moment, one may win.
   private func isMilestone(_ checkpoint: Int, _ step: Int) -> Bool { (checkpoint + step) % 3 == 0 }
 
-  private func push(
+  func push(
     _ checkpoint: Int, _ step: Int, to repository: Repository
   ) async throws -> Push.Report {
     var request = Push.Request(path: checkpoints.path(checkpoint))
@@ -207,13 +243,13 @@ final class Episode: @unchecked Sendable {
     ).run()
   }
 
-  private func restore(_ snapshot: Snapshot, from repository: Repository, to path: String) async throws {
+  func restore(_ snapshot: Snapshot, from repository: Repository, to path: String) async throws {
     do {
       _ = try await Restore(repository, resources: resources, progress: Progress()).run(
         snapshot, to: path, options: .init())
     } catch EngineError.damaged(let damages) {
       // What a prune has forgotten may go while it is restored, and nothing else.
-      if try await memory.head(snapshot.key) != nil {
+      if try await unfailing().snapshot(at: snapshot.key)?.manifest == snapshot.manifest {
         throw Broken(what: "\(snapshot.label) cannot be restored: \(damages.map(\.object))")
       }
       return
@@ -224,10 +260,25 @@ final class Episode: @unchecked Sendable {
     checkpoints.remove(path)
   }
 
+  /// The repository, without any fault.
+  func unfailing() async throws -> Repository {
+    try await Repository.open(in: memory, cacheRoot: nil, surroundings: surroundings(skew: 0))
+  }
+
+  /// The packs, manifests and records that the snapshots need now.
+  private func neededObjects() async throws -> Set<String> {
+    let repository = try await unfailing()
+    var keys = Set<String>()
+    for (snapshot, manifest) in try await repository.manifests(of: repository.snapshots().snapshots) {
+      keys.formUnion([snapshot.key, snapshot.manifest.key, snapshot.record + "record.json"])
+      keys.formUnion((try? manifest.get())?.packs.map(\.key) ?? [])
+    }
+    return keys
+  }
+
   /// Holds the repository to the promises, with no more faults.
   private func check() async throws {
-    let repository = try await Repository.open(
-      in: memory, cacheRoot: nil, surroundings: surroundings(skew: 0))
+    let repository = try await unfailing()
     let listing = try await repository.snapshots()
     for error in listing.unreadable { broken.append("a marker is unreadable: \(error)") }
     let keys = Set(listing.snapshots.map(\.key))
@@ -236,6 +287,10 @@ final class Episode: @unchecked Sendable {
     }
     for push in acknowledged where !keys.contains(push.key) && (push.milestone || !hasPruned) {
       broken.append("\(push.key) was reported as done and is gone")
+    }
+    for push in acknowledged
+    where checkpoints.index(of: ObjectKey.parse(marker: push.key)?.id ?? "") != push.checkpoint {
+      broken.append("\(push.key) was reported as done and is another checkpoint")
     }
     let report = try await Verify(repository, resources: resources, progress: Progress()).run(.deep)
     for damage in report.damages {
@@ -264,6 +319,7 @@ final class Episode: @unchecked Sendable {
     if last.unusedBytes > 0 { broken.append("the prunes at the end left \(last.unusedBytes) bytes") }
     let rest = try await memory.listUploads("").count + memory.list("deletions/").objects.count
     if rest > 0 { broken.append("the prunes at the end left \(rest) uploads and records") }
+    try await checkDamage()
   }
 
   /// Holds the copies to the promises: what was copied is there and whole, and copying again brings the rest.
@@ -296,7 +352,7 @@ final class Episode: @unchecked Sendable {
     if !isDone { broken.append("a command without faults does not end") }
   }
 
-  private func surroundings(skew: Int64) -> Surroundings {
+  func surroundings(skew: Int64) -> Surroundings {
     Surroundings(
       now: { [scheduler] in Timestamp(seconds: scheduler.now.seconds + skew) },
       random: { [scheduler] in scheduler.bytes($0) },
@@ -304,7 +360,7 @@ final class Episode: @unchecked Sendable {
   }
 
   /// Six small buffers, and no thread but this one.
-  private var resources: Resources {
+  var resources: Resources {
     let inline = BlockingPool(threads: 0)
     return Resources(
       buffers: BufferPool(bufferSize: 1 << 16, count: 6), disk: inline, processors: inline, connections: 3)

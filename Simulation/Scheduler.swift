@@ -39,6 +39,8 @@ final class Scheduler: @unchecked Sendable {
     var since: Timestamp
     /// Whether its process may be stopped meanwhile.
     let mayFreeze: Bool
+    /// Whether it was held up on its way already.
+    var wasHeld = false
     /// Does the work of a call whose actor died, as a store does with a request that is on its way.
     let finish: () -> Void
     let continuation: UnsafeContinuation<Outcome, Never>
@@ -50,17 +52,27 @@ final class Scheduler: @unchecked Sendable {
   /// How long a call may take, in seconds: far less than half of the grace period.
   static let longestCall = 3600.0
 
-  private(set) var now = Timestamp(seconds: 1_700_000_000)
+  /// When an episode begins, in seconds since 1970.
+  static let start: Int64 = 1_700_000_000
+
+  private(set) var now = Timestamp(seconds: start)
   private var random: Seeded
   private var waiting: [Waiting] = []
   private var dead: Set<Int> = []
   /// Whether calls fail and actors die.
   var isFaulty = true
+  /// Whether every third read has a flipped bit.
+  private let flipsOften: Bool
+  /// The packs that an actor has read a flipped bit of.
+  private var flipped: Set<String> = []
   /// How often each thing happened.
   private(set) var counts: [String: Int] = [:]
   private var jobs: [UnownedJob] = []
 
-  init(seed: UInt64) { random = Seeded(seed: seed) }
+  init(seed: UInt64) {
+    random = Seeded(seed: seed)
+    flipsOften = random.next() % 3 == 0
+  }
 
   func enqueue(_ job: UnownedJob) { jobs.append(job) }
 
@@ -126,6 +138,14 @@ final class Scheduler: @unchecked Sendable {
       for other in waiting.indices where waiting[other].actor == actor { waiting[other].since = until }
       return
     }
+    // What changes something may be on its way for long, while others do whole commands.
+    let changes = waiting[index].operation == .put || waiting[index].operation == .delete
+    if isFaulty, waiting[index].operation != nil, !waiting[index].wasHeld, chance(changes ? 8 : 1) {
+      count("call held up")
+      waiting[index].wasHeld = true
+      waiting[index].since = Timestamp(seconds: now.seconds + Int64(pick(Int(Self.longestCall))))
+      return
+    }
     now = Timestamp(seconds: now.seconds + Int64(chance(2) ? pick(3000) : pick(5)))
     let actor = waiting[index].actor
     if isFaulty, actor != Self.nobody, chance(0.6) {
@@ -141,7 +161,14 @@ final class Scheduler: @unchecked Sendable {
     call.continuation.resume(returning: outcome(of: call.operation))
   }
 
+  /// Whether an actor's read of an object may have a flipped bit: once only, since what was wrong twice is taken for damage.
+  func mayFlip(_ key: String, _ actor: Int) -> Bool { flipped.insert("\(actor) \(key)").inserted }
+
   private func outcome(of operation: StoreOperation?) -> Outcome {
+    if isFaulty, operation == .read, flipsOften, chance(33) {
+      count("read: flipped")
+      return .flipped
+    }
     guard isFaulty, let operation, chance(8) else { return .done }
     let outcome: Outcome =
       switch (operation, pick(20)) {

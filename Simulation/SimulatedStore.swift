@@ -8,6 +8,11 @@ struct SimulatedStore: ObjectStore {
   let base: MemoryStore
   let scheduler: Scheduler
   let actor: Int
+  /// Packs of which one byte, at this offset, has decayed without a trace in listings.
+  var decayed: [String: Int] = [:]
+  /// What shortens the actor's listings of `shortened`, prefixes of keys.
+  var shortListings: ShortListings?
+  var shortened: [String] = []
 
   private func call<Result>(
     _ operation: StoreOperation, _ key: String, torn: (@Sendable () async throws -> Void)? = nil,
@@ -77,10 +82,14 @@ struct SimulatedStore: ObjectStore {
   func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
     let outcome = await scheduler.turn(actor, .read) {}
     switch outcome {
-    case .done: try await base.read(key, at: offset, into: target)
-    case .flipped:
+    case .done, .flipped:
       try await base.read(key, at: offset, into: target)
-      target.withMemory { $0[scheduler.pick($0.count)] ^= 4 }
+      if let byte = decayed[key], (offset..<offset + target.count).contains(byte) {
+        target.withMemory { $0[byte - offset] ^= 4 }
+      }
+      if outcome == .flipped, scheduler.mayFlip(key, actor) {
+        target.withMemory { $0[scheduler.pick($0.count)] ^= 4 }
+      }
     case .short: throw StoreError.short(key: key, expected: target.count, received: target.count / 2)
     case .refused: throw refusal(.read, key)
     default: throw lost(.read)
@@ -90,7 +99,9 @@ struct SimulatedStore: ObjectStore {
     try await call(.head, key) { [base] in try await base.head(key) }
   }
   func list(_ prefix: String) async throws -> Listing {
-    try await call(.list, prefix) { [base] in try await base.list(prefix) }
+    let listing = try await call(.list, prefix) { [base] in try await base.list(prefix) }
+    guard let shortListings, shortened.contains(where: prefix.hasPrefix) else { return listing }
+    return shortListings.shorten(listing, for: actor)
   }
   func delete(_ keys: [String]) async throws {
     try await call(.delete, keys.first ?? "") { [base] in try await base.delete(keys) }

@@ -3,8 +3,9 @@
 
     scripts/mutations.py [--episodes N] [--only WORD] [--table]
 
-Each mutation is one edit of the sources. In a copy of the repository below .build/mutations it is applied, the simulation is
-built and run, and the first seeds that broke a promise are told; a mutation that nothing notices is an error. `--table` prints the
+Each mutation is an edit of the sources that takes one rule away, or several where one rule stands behind another. In a copy of the
+repository below .build/mutations it is applied, the simulation is built and run, and the first seeds that broke a promise are told; a
+mutation that nothing notices is an error. `--table` prints the
 rows of docs/reliability.md.
 """
 
@@ -20,52 +21,82 @@ COPY = ROOT / ".build/mutations"
 
 
 @dataclass(frozen=True)
-class Mutation:
-    """An edit: what it breaks, in which file, and the text before and after."""
+class Edit:
+    """In which file which text, that stands there just once, becomes which other."""
 
-    what: str
     file: str
     before: str
     after: str
 
 
+@dataclass(frozen=True)
+class Mutation:
+    """What is broken, and by which edits: more than one where one rule stands behind another."""
+
+    what: str
+    edits: list
+
+
+def one(what, file, before, after):
+    return Mutation(what, [Edit(file, before, after)])
+
+
+COMMIT = "Sources/Engine/Commit.swift"
+PRUNE = "Sources/Engine/Prune.swift"
+FETCHER = "Sources/Engine/ChunkFetcher.swift"
+VERIFY = "Sources/Engine/Verify.swift"
+KNOWN = "Sources/Engine/KnownChunks.swift"
+JOIN = "Sources/Engine/Ranks/RankJoin.swift"
+
 MUTATIONS = [
-    Mutation("the marker is put without a look at deletions", "Sources/Engine/Commit.swift",
-             "let looked = repository.surroundings.now()\n    let condemned = Set(try await repository.deletions().records.flatMap(\\.objects))",
-             "let looked = repository.surroundings.now()\n    let condemned = Set<String>()"),
-    Mutation("the marker is put without a look at the packs, and a completion is believed", "Sources/Engine/Commit.swift",
-             "let object = stored[pack.key], object.size == pack.size else {\n        return false\n      }",
-             "let object = Optional(stored[pack.key] ?? .init(key: pack.key, size: pack.size, etag: nil, modified: repository.surroundings.now())) else {\n        return false\n      }"),
-    Mutation("the labels of a snapshot that is there are overwritten", "Sources/Engine/Commit.swift",
-             "snapshot.milestone = snapshot.milestone || present.milestone", "snapshot.milestone = false"),
-    Mutation("the marker is put before manifest and record", "Sources/Engine/Push.swift",
-             "let reference = try await repository.write(manifest)\n",
-             "let reference = try await repository.write(manifest)\n    try await repository.write(source.snapshot(of: manifest, addedBytes: added, at: reference, replacing: former))\n"),
-    Mutation("a prune lists the packs after the markers", "Sources/Engine/Prune.swift",
-             "    let packs = try await repository.store.list(ObjectKey.packs)\n"
-             "    let manifests = try await repository.store.list(ObjectKey.manifests)\n"
-             "    let records = try await repository.store.list(ObjectKey.records)\n"
-             "    let listing = try await repository.snapshots()\n",
-             "    let listing = try await repository.snapshots()\n"
-             "    let manifests = try await repository.store.list(ObjectKey.manifests)\n"
-             "    let records = try await repository.store.list(ObjectKey.records)\n"
-             "    let packs = try await repository.store.list(ObjectKey.packs)\n"),
-    Mutation("a prune takes its record back before it deletes", "Sources/Engine/Prune.swift",
-             "      try await repository.store.delete(unused)\n",
-             "      try await repository.store.delete([record.key])\n      try await repository.store.delete(unused)\n"),
-    Mutation("chunks are given out without a look at their digests", "Sources/Engine/ChunkFetcher.swift",
-             "guard let digest = digests.next(), ChunkID(digest) == chunk.id else {",
-             "guard digests.next() != nil else {"),
-    Mutation("ranks are joined although one is missing", "Sources/Engine/Ranks/RankJoin.swift",
-             "guard missing.isEmpty else { return .awaiting(missing.sorted()) }",
-             "guard !shares.isEmpty else { return .awaiting(missing.sorted()) }"),
-    Mutation("files that no rank has sent are not missed", "Sources/Engine/Ranks/RankJoin.swift",
-             "if gaps.isEmpty { return nil }", "if !gaps.isEmpty || gaps.isEmpty { return nil }"),
-    Mutation("a rank takes a snapshot that has its share for its own", "Sources/Engine/Ranks/RankPush.swift",
-             "guard Set(manifest.files.map(RankView.File.init)).isSuperset(of: view.files) else { continue }\n", "_ = manifest\n"),
-    Mutation("a copy puts the marker without the packs", "Sources/Engine/Copy.swift",
-             "guard let key = try await packs.place(pack, state) else { return false }",
-             "guard let key = Optional(pack.key) else { return false }"),
+    one("the last look may be of any age", COMMIT,
+        "guard repository.surroundings.now().seconds(since: looked) <= max(grace / 2, 60) else { return false }\n",
+        "_ = looked\n"),
+    one("a completion is believed, and the marker is put without a look at the packs", COMMIT,
+        "let object = stored[pack.key], object.size == pack.size else {\n        return false\n      }",
+        "let object = Optional(stored[pack.key] ?? .init(key: pack.key, size: pack.size, etag: nil, "
+        "modified: repository.surroundings.now())) else {\n        return false\n      }"),
+    one("the labels of a snapshot that is there are overwritten", COMMIT,
+        "snapshot.milestone = snapshot.milestone || present.milestone", "snapshot.milestone = false"),
+    one("the marker is put before manifest and record", "Sources/Engine/Push.swift",
+        "let reference = try await repository.write(manifest)\n",
+        "let reference = try await repository.write(manifest)\n"
+        "    try await repository.write(source.snapshot(of: manifest, addedBytes: added, at: reference, replacing: former))\n"),
+    one("a push relies on condemned and damaged packs", KNOWN,
+        "Set(try await deletions().records.flatMap(\\.objects)).union(try await ledger().ledger.damaged)",
+        "Set<String>()"),
+    one("a push relies on packs whatever their size and ETag", KNOWN,
+        "stored.size == size && (etag == nil || stored.etag == nil || etag == stored.etag) ? self : nil", "self"),
+    one("a prune deletes what was condemned without a look whether it is needed again", PRUNE,
+        "record.objects.filter { !state.isNeeded($0) && sizes[$0] != nil",
+        "record.objects.filter { sizes[$0] != nil"),
+    one("a prune waits for no grace period", PRUNE,
+        "let due = records.filter { now.seconds(since: $0.written) >= grace }", "let due = records"),
+    one("a prune counts snapshots with unreadable manifests as gone", PRUNE,
+        "        throw EngineError.unsafeToDelete(\n"
+        "          reason: \"the manifest of \\(snapshot.label) cannot be read: \\(error.objectAndDetail)\")",
+        "        _ = error"),
+    one("a prune counts snapshots with unreadable markers as gone", PRUNE,
+        "if let broken = listing.unreadable.first {",
+        "if let broken = listing.unreadable.first, broken.objectAndDetail.isEmpty {"),
+    one("chunks are given out without a look at their digests", FETCHER,
+        "guard let digest = digests.next(), ChunkID(digest) == chunk.id else {",
+        "guard digests.next() != nil else {"),
+    one("a restore puts its result in place although chunks are lost", "Sources/Engine/Restore.swift",
+        "if !losses.isEmpty { throw EngineError.damaged(Damage.of(losses, in: [(snapshot, manifest)])) }",
+        "_ = losses"),
+    one("a verify does not tell of packs that are not there", VERIFY,
+        "guard let stored else { return .missing }", "guard let stored else { return nil }"),
+    one("a verify does not tell of chunks that do not match", VERIFY,
+        "      report.damages += Damage.of(losses, in: manifests)\n", ""),
+    one("files that no rank has sent are not missed", JOIN,
+        "if gaps.isEmpty { return nil }", "if !gaps.isEmpty || gaps.isEmpty { return nil }"),
+    one("a rank takes a snapshot that has its share for its own", "Sources/Engine/Ranks/RankPush.swift",
+        "guard Set(manifest.files.map(RankView.File.init)).isSuperset(of: view.files) else { continue }\n",
+        "_ = manifest\n"),
+    one("a copy puts the marker without the packs", "Sources/Engine/Copy.swift",
+        "guard let key = try await packs.place(pack, state) else { return false }",
+        "guard let key = Optional(pack.key) else { return false }"),
 ]
 
 
@@ -75,7 +106,8 @@ def fail(message):
 
 def copy_sources():
     """The repository's files as they are now; what was built before stays, so that little is compiled again."""
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout
     for name in names.decode().split("\0"):
         source = ROOT / name
         # Only what the simulation is built of.
@@ -93,6 +125,15 @@ def put(path, content):
         path.write_bytes(content)
 
 
+def apply(mutation):
+    for edit in mutation.edits:
+        path = COPY / edit.file
+        text = path.read_text()
+        if text.count(edit.before) != 1:
+            fail(f"{edit.file} does not have this text just once: {edit.before}")
+        put(path, text.replace(edit.before, edit.after).encode())
+
+
 def build():
     done = subprocess.run(["swift", "build", "--product", "simulate"], cwd=COPY, capture_output=True, text=True)
     if done.returncode != 0:
@@ -102,7 +143,7 @@ def build():
 def failures(episodes):
     """The seeds that broke a promise, in growing rounds so that most mutations are over soon, and the first that was told."""
     first = 1
-    for count in (100, 300, episodes):
+    for count in (100, 200, episodes):
         done = subprocess.run([COPY / ".build/debug/simulate", str(count), str(first)], cwd=COPY,
                               capture_output=True, text=True)
         told = re.findall(r"^seed (\d+): (.*)$", done.stderr, re.M)
@@ -125,14 +166,10 @@ def main():
     for mutation in MUTATIONS:
         if options.only not in mutation.what:
             continue
-        path = COPY / mutation.file
-        original = (ROOT / mutation.file).read_text()
-        if original.count(mutation.before) != 1:
-            fail(f"{mutation.file} does not have this text just once: {mutation.before}")
-        put(path, original.replace(mutation.before, mutation.after).encode())
+        apply(mutation)
         build()
         episodes, told = failures(options.episodes)
-        put(path, original.encode())
+        copy_sources()
         if not told:
             missed.append(mutation.what)
         example = re.sub(r"[0-9a-f]{8,}", "…", told[0][1].split(";")[0]) if told else "nothing"

@@ -20,6 +20,10 @@ final class CheckpointReader {
   /// The checkpoint's real path, links resolved: what its directory is called.
   let place: Place
   private var headers: [RelativePath: Result<Safetensors, any Error>] = [:]
+  private var objects: [RelativePath: Result<TorchObject, any Error>] = [:]
+  /// How many bytes of pickles `objects` holds, and may hold.
+  private var keptPickles = 0
+  private static let maximumKept = 64 << 20
   private var values: [RelativePath: JSONResult] = [:]
 
   init(tree: Tree, place: Place) {
@@ -33,6 +37,15 @@ final class CheckpointReader {
   private(set) lazy var topDirectories: [String] = tree.entries.filter { entry in
     if case .directory = entry.kind { entry.path.parent == nil } else { false }
   }.map(\.path.name)
+
+  /// The variables that TensorFlow stored, in order.
+  private(set) lazy var tensorBundles: [TensorBundle] = TensorBundle.all(self)
+  private(set) lazy var tensorBundlePrefixes: Set<RelativePath> = Set(tensorBundles.map(\.prefix))
+
+  private lazy var childrenByParent = Dictionary(grouping: tree.entries) { $0.path.parent }
+
+  /// The files, links and directories directly in a directory, nil being the root, in order.
+  func children(of directory: RelativePath?) -> [Tree.Entry] { childrenByParent[directory] ?? [] }
 
   /// Whether there is a regular file, or a link that stands for one, with this path.
   func has(_ path: RelativePath) -> Bool {
@@ -50,6 +63,25 @@ final class CheckpointReader {
     let result = Result { try Safetensors(reading: tree.root.open(path)) }
     headers[path] = result
     return result
+  }
+
+  /// What a torch file holds, or the error that reading it gave. The pickles of many or large files are read anew each time.
+  func torch(_ path: RelativePath) -> Result<TorchObject, any Error> {
+    if let known = objects[path] { return known }
+    let result = Result { try TorchObject(reading: tree.root.open(path)) }
+    if case .success(let object) = result { keptPickles += object.root.pickle.source.count }
+    if keptPickles <= Self.maximumKept { objects[path] = result }
+    return result
+  }
+
+  /// What a torch file describes, also where its end is lost; nil where nothing can be read.
+  func contents(_ path: RelativePath) -> Pickle.Value? {
+    switch torch(path) {
+    case .success(let object): return object.root
+    case .failure(is TorchZipDefect):
+      return (try? tree.root.open(path)).flatMap { try? TorchObject(startOf: $0) }?.root
+    case .failure: return nil
+    }
   }
 
   /// A JSON file, read leniently as Python writes it.

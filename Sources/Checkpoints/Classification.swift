@@ -4,12 +4,14 @@ import Platform
 ///
 /// | training | why |
 /// | --- | --- |
-/// | `optimizer*`, `scheduler*`, `scaler*`, `rng_state*`, `random_states*`, `sampler*` that are pickles or tensors | Trainer and Accelerate |
+/// | `optimizer*`, `scheduler*`, `scaler*`, `rng_state*`, `random_states*`, `sampler*`, `custom_checkpoint*`,
+/// `dl_state_dict*` that are pickles or tensors | Trainer and Accelerate |
 /// | anything below a directory `optimizer` or `optimizer_N` | FSDP by Accelerate |
 /// | `trainer_state.json`, `training_args.bin` | Trainer |
 /// | `*optim_states.pt` where whole weights lie elsewhere | DeepSpeed |
 /// | anything below `global_stepN/` beside gathered weights | Trainer with DeepSpeed |
 /// | `distrib_optim.pt` | Megatron-LM |
+/// | `exp_avg*.pt` and `step.pt` in `zero/PARAMETER/` | DeepSpeed's universal form |
 /// | `events.out.tfevents.*` | TensorBoard |
 ///
 /// Everything else is `weights`: `*.safetensors`, `pytorch_model*.bin`, `adapter_*`, `config.json`, tokenizers and their
@@ -48,6 +50,7 @@ public struct Classifier: Sendable {
     if Self.states.contains(where: name.hasPrefix), Self.stored.contains(where: name.hasSuffix) {
       return true
     }
+    if path.parent?.parent?.name == "zero", name == "step.pt" || name.hasPrefix("exp_avg") { return true }
     var parent = path.parent
     while let directory = parent {
       let name = directory.name
@@ -58,7 +61,10 @@ public struct Classifier: Sendable {
     return name.hasSuffix("optim_states.pt") && !stage3.contains(path.parent)
   }
 
-  private static let states = ["optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler"]
+  private static let states = [
+    "optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler",
+    "custom_checkpoint_", "dl_state_dict",
+  ]
   private static let stored = [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".safetensors", ".distcp", ".npz"]
 }
 

@@ -11,6 +11,14 @@ public struct Defect: Equatable, Sendable {
   public enum Kind: Equatable, Sendable {
     /// A torch file's zip directory is missing or wrong.
     case torch(TorchZipDefect)
+    /// A torch file's pickle cannot be read, or the storages behind it are not whole.
+    case pickle(PickleError)
+    /// A file of another format is not whole; the operand is put behind a colon.
+    case torn(reason: String)
+    /// The file is one of a row of numbered ones, of which others are there.
+    case gap
+    /// The file is what a save records its end in, and records none.
+    case notCommitted
     /// A safetensors file's header is missing or wrong, or its size is.
     case safetensors(SafetensorsDefect)
     /// The file has no bytes, but must have some.
@@ -41,12 +49,23 @@ public struct Defect: Equatable, Sendable {
     case randomStateMissing(processes: Int)
     /// The directory is named after another step than the training state records.
     case stepMismatch(named: Int, recorded: Int)
+    /// The file describes the others and cannot be read.
+    case description(reason: String)
+    /// Another file says that this one has `expected` bytes; it has `size`.
+    case wrongSize(expected: Int, size: Int)
+    /// One of `count` files that the processes of a training wrote is not there.
+    case rankFileMissing(count: Int)
+    /// The file has less than half of the `usual` size of its like, in bytes.
+    case shortRankFile(size: Int, usual: Int)
+    /// The file names the newest checkpoint, which is not there.
+    case danglingMarker(target: String)
   }
 
   /// Whether something is only not there. Where many machines hold one checkpoint together, it may be on another one.
   public var isAbsence: Bool {
     switch kind {
-    case .shardMissing, .indexMissing, .unfinished, .noWeights, .randomStateMissing: true
+    case .shardMissing, .indexMissing, .gap, .unfinished, .noWeights, .randomStateMissing, .rankFileMissing:
+      true
     default: false
     }
   }
@@ -63,6 +82,13 @@ extension Defect {
     let name = file?.display ?? "the checkpoint"
     switch kind {
     case .torch(let defect): return "\(name) is torn: \(defect.words)."
+    case .pickle(let error):
+      return error.isCut
+        ? "\(name) is torn: \(error.reason)."
+        : "\(name) is damaged: \(error.reason) (at byte \(error.offset))."
+    case .torn(let reason): return "\(name) is torn: \(reason)."
+    case .gap: return "\(name) is missing: others of its row are there."
+    case .notCommitted: return "\(name) records no end of the save: it did not finish."
     case .safetensors(let defect): return "\(name) is torn: \(defect.words)."
     case .empty: return "\(name) is empty."
     case .zeros(let size): return "\(name) begins with zeros: its \(displaySize(size)) were never written."
@@ -89,6 +115,17 @@ extension Defect {
       return "\(name) is missing: there were at least \(processes) processes, each with a random state."
     case .stepMismatch(let named, let recorded):
       return "\(name) records step \(recorded), but the directory is named after step \(named)."
+    case .description(let reason): return "\(name) is damaged: \(reason)."
+    case .wrongSize(let expected, let size):
+      return "\(name) has \(size) bytes where .metadata counts \(expected): "
+        + (size < expected ? "it is torn." : "it was saved over.")
+    case .rankFileMissing(let count):
+      return
+        "\(name) is missing: the training's processes wrote \(count == 1 ? "one" : "\(count)") of its kind."
+    case .shortRankFile(let size, let usual):
+      return "\(name) has \(displaySize(size)), its like have \(displaySize(usual)): its save did not finish."
+    case .danglingMarker(let target):
+      return "\(name) names \(escaped(target.utf8)), which is not there."
     }
   }
 }

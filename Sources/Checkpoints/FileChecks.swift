@@ -53,7 +53,7 @@ struct FileChecks {
     if Self.json.contains(name) || name.hasSuffix(".index.json") {
       if case .defect(let kind) = reader.json(path) { return kind }
     }
-    return nil
+    return ForeignFormats(reader: reader).defect(of: path, size: size)
   }
 
   private func safetensors(_ path: RelativePath, size: Int) -> Defect.Kind? {
@@ -73,17 +73,29 @@ struct FileChecks {
     do {
       let file = try reader.tree.root.open(path)
       switch try TorchFormat(of: file) {
-      case .zip: _ = try TorchZip(reading: file)
+      case .zip: try zip(file, path)
       case .zeros: return .zeros(size: size)
       case .other where try file.bytes(at: max(0, size - 22), count: 4) == [0x50, 0x4b, 5, 6]:
         // A zip by its end, so its start was overwritten: the directory is read to say in what.
         _ = try TorchZip(reading: file)
-      case .legacy, .empty, .other: break
+      case .legacy: _ = try reader.torch(path).get()
+      case .empty, .other: break
       }
       return nil
     } catch let defect as TorchZipDefect {
       return .torch(defect)
+    } catch let error as PickleError {
+      return error.isTooLarge ? nil : .pickle(error)
     } catch { return reader.failure(error) }
+  }
+
+  /// The zip's directory, then its pickle. TorchScript's archives have pickles of their own kind and are known by `constants.pkl`.
+  private func zip(_ file: OpenFile, _ path: RelativePath) throws {
+    let zip = try TorchZip(reading: file)
+    guard let pickle = zip.entry("data.pkl"), pickle.method == 0, pickle.size <= TorchObject.maximumPickle,
+      zip.entry("constants.pkl") == nil
+    else { return }
+    _ = try reader.torch(path).get()
   }
 
   /// JSON files without which a checkpoint does not load. Others are not parsed.
@@ -98,16 +110,19 @@ func isTorch(_ name: String) -> Bool {
   if [".pt", ".pth", ".ckpt"].contains(where: name.hasSuffix) { return true }
   if name.hasSuffix(".bin") {
     return isModelWeights(name)
-      || ["training_args", "optimizer", "scheduler", "scaler", "pytorch_model_fsdp"].contains(
+      || [
+        "training_args", "optimizer", "scheduler", "scaler", "sampler", "dl_state_dict", "pytorch_model_fsdp",
+      ].contains(
         where: name.hasPrefix)
   }
-  return name.hasSuffix(".pkl") && name.hasPrefix("random_states_")
+  return name.hasSuffix(".pkl") && (name.hasPrefix("random_states_") || name.hasPrefix("custom_checkpoint_"))
 }
 
 /// Whether a name is one that a framework gives to what it is still writing: `tmp-checkpoint-N` (transformers 4.36 to 4.38) and
-/// `.tmp` with six letters or digits (safetensors since 0.8).
+/// `.tmp` with six letters or digits (safetensors since 0.8), `….orbax-checkpoint-tmp` with or without a time behind it (Orbax).
 func isStaging(_ name: String) -> Bool {
   if isNumbered(name, "tmp-checkpoint-") { return true }
+  if name.contains(".orbax-checkpoint-tmp") { return true }
   let tail = name.utf8.dropFirst(4)
   return name.hasPrefix(".tmp") && tail.count == 6
     && tail.allSatisfy {

@@ -20,6 +20,10 @@ public struct Findings: Equatable, Sendable {
   public var notices: [Notice] = []
   /// Hyper-parameters that stand in pickles, by the file that has them.
   public var hyperparameters: [String: JSONValue] = [:]
+  /// What an adapter belongs to.
+  public var base: BaseModel?
+  /// What the weights consist of, the largest first; empty where no header tells.
+  public internal(set) var modules: [ModelModule] = []
   /// Versions of frameworks that the checkpoint records, by framework.
   public var versions: [String: String] = [:]
 

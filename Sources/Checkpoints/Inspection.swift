@@ -40,7 +40,8 @@ public struct Inspection: Sendable {
     let place = try Place(resolving: path, isFile: tree.isSingleFile)
     let reader = CheckpointReader(tree: tree, place: place)
     let layout = layouts.first { $0.recognises(reader) } ?? Plain()
-    let findings = layout.inspect(reader)
+    var findings = layout.inspect(reader)
+    findings.modules = ModuleCensus(reader: reader).modules(of: findings)
     let ownName: [Defect] = isStaging(place.name) ? [Defect(nil, .staging)] : []
     // A layout may say of a file what its own check said already.
     var defects: [Defect] = []

@@ -7,4 +7,7 @@ protocol Layout: Sendable {
 }
 
 /// The layouts, the special before the general: the first that recognises a checkpoint has it.
-let knownLayouts: [any Layout] = [HuggingFaceTrainer(), TorchFile(), Plain()]
+let knownLayouts: [any Layout] = [
+  Orbax(), Accelerate(), MSSwift(), HuggingFaceTrainer(), DeepSpeed(), Megatron(), Distributed(), Lightning(),
+  TorchFile(), SavedModel(), TensorFlowCheckpoint(), Keras(), Plain(),
+]

@@ -15,6 +15,10 @@ public struct Notice: Equatable, Sendable {
     case noBaseModel
     /// What the files' bytes and times look like.
     case content(ContentNotice)
+    /// The file that describes the others is too long to be read, so these were not checked; `size` is in bytes.
+    case tooLongToCheck(size: Int)
+    /// The file is newer, by so many seconds, than the one that is written last.
+    case newerThanMarker(String, seconds: Int)
   }
 
   init(_ file: RelativePath?, _ kind: Kind) {
@@ -32,6 +36,12 @@ public struct Notice: Equatable, Sendable {
         + "so keep it too."
     case .content(let content): return content.sentence(name)
     case .noBaseModel: return "\(name) does not name the base model: without it the adapter is worthless."
+    case .tooLongToCheck(let size):
+      return "\(name) has \(displaySize(size)), more than is read: the files that it names were not checked."
+    case .newerThanMarker(let marker, let seconds):
+      return
+        "\(name) is \(seconds) seconds newer than \(marker), which is written last: either the files were copied, or a "
+        + "save over the checkpoint did not finish."
     }
   }
 }

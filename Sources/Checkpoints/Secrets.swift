@@ -1,6 +1,29 @@
 extension JSONValue {
   /// What stands in the place of a secret.
   public static let mask = "***"
+
+  /// The value with every secret in it replaced, as `maskingSecrets` does.
+  var masked: JSONValue {
+    switch self {
+    case .array(let elements): return .array(elements.map(\.masked))
+    case .object(let members):
+      return .object(
+        Dictionary(
+          members.map { name, value in
+            (name, value.isSecret(secrecy(of: name)) ? .string(Self.mask) : value.masked)
+          },
+          uniquingKeysWith: { first, _ in first }))
+    default: return self
+    }
+  }
+
+  private func isSecret(_ secrecy: Secrecy) -> Bool {
+    switch self {
+    case .null, .bool: false
+    case .string(let text): secrecy != .none && !text.isEmpty
+    default: secrecy == .secret
+    }
+  }
 }
 
 /// JSON with every secret in it replaced by `JSONValue.mask`, and byte for byte the same otherwise. Throws `JSONError`.

@@ -50,4 +50,6 @@ public enum EngineError: Error, Sendable {
   case chunksTooLong(Int, limit: Int)
   /// A deletion was refused since what is there is not known for sure.
   case unsafeToDelete(reason: String)
+  /// An object is in the store, long since, and a listing lacks it: nobody knows what else it lacks.
+  case shortListing(lacks: String)
 }

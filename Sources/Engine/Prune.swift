@@ -49,10 +49,11 @@ public struct Prune: Sendable {
 
   /// What `run` would do now, without changing anything.
   public func plan() async throws -> Report {
+    var proof = ListingProof(repository)
     var report = Report()
     let (due, waiting) = try await condemned()
     report.waiting = waiting.reduce(0) { $0 + $1.objects.count }
-    let state = try await RepositoryState.load(repository)
+    let state = try await RepositoryState.load(repository, &proof)
     var deleted = Set<String>()
     for record in due { report.add(state.split(record, unless: &deleted)) }
     report.decisions = decisions(state.snapshots, now: state.now)
@@ -64,26 +65,30 @@ public struct Prune: Sendable {
     } catch StoreError.denied {
       report.abortedUploads = nil
     }
-    report.add(abandoned: try await abandonedShares())
+    report.add(abandoned: try await AbandonedShares.find(in: repository, grace: grace))
     return report
   }
 
   /// Runs phase two on what earlier prunes condemned, then phase one.
   public func run() async throws -> Report {
     var report = Report()
-    try await deleteCondemned(&report)
-    let before = try await RepositoryState.load(repository)
+    var proof = ListingProof(repository)
+    try await deleteCondemned(&report, &proof)
+    let before = try await RepositoryState.load(repository, &proof)
     report.decisions = decisions(before.snapshots, now: before.now)
     // A marker that somebody has changed since it was listed stays: it may be a milestone now.
     let unchanged = try await concurrently(report.forgotten, limit: 8) { [repository] listed in
       try await repository.snapshot(at: listed.key) == listed ? listed : nil
     }
-    try await repository.remove(unchanged.compactMap { $0 })
-    try await condemnUnused(before, &report)
+    let removed = unchanged.compactMap { $0 }
+    try await repository.remove(removed)
+    proof.forget(removed)
+    try await condemnUnused(before, &report, &proof)
+    proof.remember()
     let uploads = try await abandonedUploads(now: before.now)
     for pending in uploads { try await repository.store.abort(pending.upload) }
     report.abortedUploads = uploads.count
-    let shares = try await abandonedShares()
+    let shares = try await AbandonedShares.find(in: repository, grace: grace)
     try await repository.store.delete(shares.map(\.key))
     report.add(abandoned: shares)
     return report
@@ -92,16 +97,6 @@ public struct Prune: Sendable {
   /// Uploads of packs that were begun longer ago than the grace period.
   private func abandonedUploads(now: Timestamp) async throws -> [PendingUpload] {
     try await repository.store.listUploads(ObjectKey.packs).filter { now.seconds(since: $0.started) > grace }
-  }
-
-  /// What groups have left of which nothing was heard for the grace period. A process of theirs that comes later pushes anew.
-  private func abandonedShares() async throws -> [ObjectInfo] {
-    let listing = try await repository.store.list(ObjectKey.parts)
-    let live = Pending.groups(listing.objects).filter { listing.now.seconds(since: $0.latest) <= grace }
-    return listing.objects.filter { object in
-      guard let (share, _) = RankShare.parse(object.key) else { return false }
-      return !live.contains { $0.group == share.group && $0.worldSize == share.worldSize }
-    }
   }
 
   /// The records of earlier prunes: those whose grace period is over, and those whose is not.
@@ -119,8 +114,10 @@ public struct Prune: Sendable {
   }
 
   /// Phase one's end: what the remaining snapshots do not need is written to `deletions/`.
-  private func condemnUnused(_ before: RepositoryState, _ report: inout Report) async throws {
-    let after = try await RepositoryState.load(repository)
+  private func condemnUnused(
+    _ before: RepositoryState, _ report: inout Report, _ proof: inout ListingProof
+  ) async throws {
+    let after = try await RepositoryState.load(repository, &proof)
     let gone = Set(before.snapshots.map(\.key)).subtracting(after.snapshots.map(\.key))
     let condemned = Set(try await repository.deletions().records.flatMap(\.objects))
     let state = after.adding(manifestsOf: gone, from: before)
@@ -131,11 +128,11 @@ public struct Prune: Sendable {
   }
 
   /// Phase two: records older than the grace period are carried out.
-  private func deleteCondemned(_ report: inout Report) async throws {
+  private func deleteCondemned(_ report: inout Report, _ proof: inout ListingProof) async throws {
     let (due, waiting) = try await condemned()
     report.waiting = waiting.reduce(0) { $0 + $1.objects.count }
     guard !due.isEmpty else { return }
-    let state = try await RepositoryState.load(repository)
+    let state = try await RepositoryState.load(repository, &proof)
     var deleted = Set<String>()
     for record in due {
       let split = state.split(record, unless: &deleted)
@@ -180,8 +177,21 @@ private struct RepositoryState {
 
   /// Reads everything.
   ///
-  /// - Throws: `EngineError.unsafeToDelete` where a marker or manifest cannot be read: nobody knows then what is needed.
-  static func load(_ repository: Repository) async throws -> RepositoryState {
+  /// - Throws: `EngineError.unsafeToDelete` where a marker or manifest cannot be read: nobody knows then what is needed;
+  ///   `.shortListing` where a listing is proven to lack something.
+  static func load(
+    _ repository: Repository, _ proof: inout ListingProof
+  ) async throws -> RepositoryState {
+    for _ in 0..<5 {
+      if let state = try await look(repository, &proof) { return state }
+    }
+    throw EngineError.unsafeToDelete(reason: "snapshots are committed faster than they can be listed")
+  }
+
+  /// One look, or nil where something that came meanwhile asks for another.
+  private static func look(
+    _ repository: Repository, _ proof: inout ListingProof
+  ) async throws -> RepositoryState? {
     // Objects are listed before markers: what a push commits meanwhile is then seen as needed, or not seen at all.
     let packs = try await repository.store.list(ObjectKey.packs)
     let manifests = try await repository.store.list(ObjectKey.manifests)
@@ -200,10 +210,14 @@ private struct RepositoryState {
           reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
       }
     }
-    return RepositoryState(
+    let state = RepositoryState(
       snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects,
       now: listing.now,
       packsOf: packsOf)
+    for snapshot in listing.snapshots { packsOf[snapshot.key]?.insert(snapshot.manifest.key) }
+    let isWhole = try await proof.check(
+      markers: listing.snapshots.map(\.key), objects: state.objects, needs: packsOf, at: packs.now)
+    return isWhole ? state : nil
   }
 
   private init(snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>]) {

@@ -70,6 +70,9 @@ public struct Verify: Sendable {
     }
     var whole: [(snapshot: Snapshot, manifest: Manifest)] = []
     let manifests = try await repository.listed(ObjectKey.manifests)
+    if chosen.count == listing.snapshots.count {
+      report.damages += try await unlistedMarkers(listing, manifests.values)
+    }
     for (snapshot, result) in try await repository.manifests(of: chosen, listed: manifests) {
       switch result {
       case .success(let manifest): whole.append((snapshot, manifest))
@@ -115,6 +118,21 @@ public struct Verify: Sendable {
       report.coveredSince = ledger.coveredSince(needed.keys)
     }
     return report
+  }
+
+  /// A marker that answers when it is asked for and that no listing shows: its snapshot cannot be verified, nor the listing be believed.
+  private func unlistedMarkers(
+    _ listing: SnapshotListing, _ manifests: some Sequence<ObjectInfo>
+  ) async throws -> [Damage] {
+    // What is listed and cannot be read is a fault of its own.
+    guard listing.unreadable.isEmpty else { return [] }
+    let unlisted = ListingProof.markers(of: manifests).subtracting(listing.snapshots.map(\.key))
+    return try await ListingProof.present(unlisted, in: repository.store)
+      .filter { ListingProof.isOld($0, at: listing.now) }
+      .map {
+        let detail = "it is there, and a listing of the store lacks it"
+        return Damage(object: $0.key, kind: .unreadable(detail), snapshots: [], files: [])
+      }
   }
 
   /// Every pack that the manifests need, by key.

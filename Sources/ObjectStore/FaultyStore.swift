@@ -11,6 +11,8 @@ public enum Fault: Sendable {
   case truncate(to: Int)
   /// One bit of byte `at` of what was read is wrong. A byte beyond the end leaves it right.
   case flip(at: Int)
+  /// A listing lacks the keys that this is true of, without saying so.
+  case omit(@Sendable (_ key: String) -> Bool)
 }
 
 /// A store in front of another that fails by a plan, repeatably. For tests.
@@ -77,9 +79,12 @@ public final class FaultyStore<Base: ObjectStore>: ObjectStore {
     try await run(.head, key) { try await base.head(key) }
   }
 
-  /// All objects under a prefix.
+  /// All objects under a prefix, or all but some.
   public func list(_ prefix: String) async throws -> Listing {
-    try await run(.list, prefix) { try await base.list(prefix) }
+    let fault = next(.list, prefix)
+    let listing = try await run(fault) { try await base.list(prefix) }
+    guard case .omit(let isLost) = fault else { return listing }
+    return Listing(objects: listing.objects.filter { !isLost($0.key) }, now: listing.now)
   }
 
   /// Removes objects.

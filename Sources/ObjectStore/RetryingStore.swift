@@ -47,18 +47,25 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     try await run(.get) { try await base.get(key, limit: limit) }
   }
 
-  /// Reads part of an object. An object that is too short is looked at once: an error that stays is not a passing one.
+  /// Reads part of an object. An object that is too short is looked at once: an error that stays is not a passing one. One that is long
+  /// enough counts as short only when answers have ended early again and again: once is the network's doing, however late it was.
   public func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
-    try await run(.read) { attempt in
+    var hasLooked = false
+    var shortAnswers = 0
+    try await run(.read) {
       do {
         try await base.read(key, at: offset, into: target)
       } catch let error as StoreError {
-        if case .short = error, attempt == 1, let info = try await base.head(key),
-          info.size - target.count < offset
-        {
-          throw Final(error: error)
+        guard case .short(_, let expected, let received) = error else { throw error }
+        shortAnswers += 1
+        if !hasLooked, let info = try await base.head(key) {
+          hasLooked = true
+          if info.size - target.count < offset { throw Final(error: error) }
         }
-        throw error
+        guard shortAnswers < 3 else { throw error }
+        throw StoreError.transient(
+          operation: StoreOperation.read.rawValue,
+          detail: "the answer ended after \(received) of \(expected) bytes", retryAfter: nil)
       }
     }
   }
@@ -104,7 +111,7 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   @discardableResult
   public func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
     let expected = JoinedObject(parts)
-    return try await run(.complete) { _ in
+    return try await run(.complete) {
       do {
         return try await base.complete(upload, parts)
       } catch let error as StoreError {
@@ -136,18 +143,12 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   private func run<Result>(
     _ operation: StoreOperation, _ work: () async throws -> Result
   ) async throws -> Result {
-    try await run(operation) { _ in try await work() }
-  }
-
-  private func run<Result>(
-    _ operation: StoreOperation, _ work: (_ attempt: Int) async throws -> Result
-  ) async throws -> Result {
     let start = clock()
     var attempt = 1
     while true {
       try Task.checkCancellation()
       do {
-        let result = try await work(attempt)
+        let result = try await work()
         answered.store(true, ordering: .relaxed)
         return result
       } catch let final as Final {

@@ -61,6 +61,18 @@ public enum ObjectKey {
     return records + name + "/"
   }
 
+  /// The marker of the snapshot that a manifest, or an object of an archive record, was written for; nil for any other key.
+  public static func marker(besides key: String) -> String? {
+    let parts = key.split(separator: "/", maxSplits: 3, omittingEmptySubsequences: false)
+    guard parts.count >= 3, [manifests, records].contains("\(parts[0])/") else {
+      return nil
+    }
+    let name = parts[2].split(separator: "-", maxSplits: 2, omittingEmptySubsequences: false)
+    guard name.count == 3 else { return nil }
+    let marker = "\(snapshots)\(parts[1])/\(name[0])-\(name[1]).json"
+    return parse(marker: marker) == nil ? nil : marker
+  }
+
   /// A new pack; `random` is 16 random bytes.
   public static func pack(class fileClass: String, random: [UInt8]) -> String {
     let id = hex(random)

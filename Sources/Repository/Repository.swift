@@ -10,7 +10,7 @@ public struct Repository: Sendable {
   public let info: RepositoryInfo
   /// Clock and randomness.
   public let surroundings: Surroundings
-  private let cache: MetadataCache?
+  let cache: MetadataCache?
 
   /// How many small objects are fetched at once.
   static let parallelFetches = 16

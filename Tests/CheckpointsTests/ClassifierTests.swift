@@ -18,7 +18,8 @@ import Testing
   func trainer() throws {
     let state = [
       "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state.pth", "rng_state_3.pth",
-      "random_states_0.pkl", "sampler.bin", "trainer_state.json", "training_args.bin",
+      "random_states_0.pkl", "custom_checkpoint_1.pkl", "dl_state_dict.bin", "sampler.bin",
+      "trainer_state.json", "training_args.bin",
       "events.out.tfevents.1.host", "runs/a/events.out.tfevents.2.host", "optimizer_0/__0_0.distcp",
     ]
     let rest = [

@@ -50,16 +50,16 @@ private func expected() throws -> [String: Expected] {
   @Test(
     "torn and missing files are named",
     arguments: ((try? expected()) ?? [:]).filter { name, facts in
-      // Flipped tensor bytes show in no header, and other frameworks' layouts are not known yet.
+      // Flipped tensor bytes show in no header.
       name.hasPrefix("broken/") && !facts.complete && !name.contains("flip_data")
-        && ["hf_trainer", "torch_file", "lightning"].contains(facts.layout)
     }.keys.sorted())
   func broken(_ name: String) throws {
     let expected = try #require(try expected()[name])
     let inspection = try Inspection("\(fixtures)/\(name)")
     #expect(!inspection.isComplete)
     let named = inspection.defects.compactMap { $0.file?.display }
-    for file in expected.torn {
+    let listed = expected.layout.hasPrefix("hf") ? [] : expected.missing
+    for file in expected.torn + listed {
       #expect(named.contains(file), "\(file) of \(inspection.defects.map(\.sentence))")
     }
     for defect in inspection.defects {
@@ -112,8 +112,8 @@ private func expected() throws -> [String: Expected] {
   @Test(
     "the layout and the number of processes are told by the files",
     arguments: [
-      ("plain_torch/ckpt_legacy.pt", "torch_file", nil), ("plain_torch/views.pt", "torch_file", nil),
-      ("plain_torch", "torch_file", nil), ("orbax/7", "plain", 7), ("hf_full", "plain", nil),
+      ("plain_torch/ckpt_legacy.pt", "torch_file", 12), ("plain_torch/views.pt", "torch_file", nil),
+      ("plain_torch", "torch_file", nil), ("orbax/7", "orbax", 7), ("hf_full", "plain", nil),
       ("plain_torch/lora_head_step_500.bin", "torch_file", 500),
       ("hf_fsdp2_parts/checkpoint-3", "hf_trainer+fsdp", 3),
     ] as [(String, String, Int?)])
@@ -236,7 +236,11 @@ private func expected() throws -> [String: Expected] {
 
   @Test(
     "files that are cut anywhere or have bytes changed are looked at without harm; the seed is printed",
-    arguments: ["peft_lora/checkpoint-3/adapter_model.safetensors", "plain_torch/state_dict_only.pt"])
+    arguments: [
+      "peft_lora/checkpoint-3/adapter_model.safetensors", "plain_torch/state_dict_only.pt",
+      "plain_torch/ckpt_legacy.pt",
+      "lightning/checkpoints/last.ckpt",
+    ])
   func changed(_ name: String) throws {
     var random = Seeded()
     let whole = try contents("\(fixtures)/\(name)")

@@ -133,7 +133,7 @@ import Testing
     #expect(
       try notices
         == (expected.map {
-          [Notice(try relative($0), .content(.newerThanMarker(try relative("trainer_state.json"))))]
+          [Notice(try relative($0), .newerThanMarker("trainer_state.json", seconds: 9 + newer.count))]
         } ?? []))
   }
 

@@ -171,6 +171,26 @@ struct RetryingStoreTests {
     #expect(Array(buffer.readable) == [1, 2, 3] && faulty.calls(.read) == 2)
   }
 
+  @Test func onlyAnswersThatEndEarlyAgainAndAgainAreDamageOfAnObjectThatIsLongEnough() async throws {
+    for attempts in [1, 2, 3] {
+      var policy = RetryPolicy()
+      policy.attempts = attempts
+      let (store, faulty) = try await store(policy) { operation, _, _ in
+        operation == .read ? .truncate(to: 1) : nil
+      }
+      let error = await #expect(throws: StoreError.self) {
+        try await store.read("key", at: 0, into: WritableSlice(Buffer(copying: [0, 0, 0]), 0..<3))
+      }
+      if attempts == 3 {
+        #expect(error == .short(key: "key", expected: 3, received: 1))
+      } else if case .gaveUp(.transient, attempts, _) = error {
+      } else {
+        Issue.record("\(String(describing: error)) after \(attempts)")
+      }
+      #expect(faulty.calls(.read) == attempts)
+    }
+  }
+
   @Test(arguments: [true, false])
   func aCompletionWhoseAnswerWasLostIsSettledByTheObject(_ isLost: Bool) async throws {
     let (store, faulty) = try await store { operation, _, call in

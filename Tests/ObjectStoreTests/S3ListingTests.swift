@@ -1,9 +1,10 @@
 import Digests
 import FoundationEssentials
-import ObjectStore
 import Platform
 import TestSupport
 import Testing
+
+@testable import ObjectStore
 
 /// Listings over several pages, in all the forms that servers give them, and documents made to harm.
 struct S3ListingTests {
@@ -12,10 +13,13 @@ struct S3ListingTests {
       + "<Size>\(size)</Size></Contents>"
   }
 
-  private func page(_ items: [String], next: String? = nil, encoding: String? = "url") -> String {
+  private func page(
+    _ items: [String], next: String? = nil, encoding: String? = "url", count: String? = nil
+  ) -> String {
     "<?xml version=\"1.0\" encoding=\"UTF-8\"?>"
       + "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
-      + (encoding.map { "<EncodingType>\($0)</EncodingType>" } ?? "") + items.joined()
+      + (encoding.map { "<EncodingType>\($0)</EncodingType>" } ?? "")
+      + (count.map { "<KeyCount>\($0)</KeyCount>" } ?? "") + items.joined()
       + (next.map { "<IsTruncated>true</IsTruncated><NextContinuationToken>\($0)</NextContinuationToken>" }
         ?? "<IsTruncated>false</IsTruncated>") + "</ListBucketResult>"
   }
@@ -24,13 +28,13 @@ struct S3ListingTests {
     let server = try S3Server { [self] request, number in
       let date = "Date: Tue, 24 Nov 2026 03:5\(number):00 GMT\r\n"
       return switch number {
-      case 1: .xml(page([item("p/b"), item("p/a")], next: "t&amp;1=/+"), headers: date)
+      case 1: .xml(page([item("p/a"), item("p/b")], next: "t&amp;1=/+"), headers: date)
       case 2: .xml(page([], next: "t2"), headers: date)
-      default: .xml(page([item("p/b", size: "2"), item("p/c")]), headers: date)
+      default: .xml(page([item("p/c", size: "2")]), headers: date)
       }
     }
     let listing = try await server.store(prefix: "p").list("")
-    #expect(listing.objects.map(\.key) == ["a", "b", "c"] && listing.objects.map(\.size) == [1, 2, 1])
+    #expect(listing.objects.map(\.key) == ["a", "b", "c"] && listing.objects.map(\.size) == [1, 1, 2])
     #expect(listing.now == Timestamp(parsing: "2026-11-24T03:51:00Z"), "the time of the first answer")
     #expect(listing.objects.first?.etag == "e")
     let queries = server.requests.map(\.query)
@@ -41,10 +45,10 @@ struct S3ListingTests {
   @Test func keysAreDecodedAsTheServerSaysThatItEncodedThem() async throws {
     let encoded = try S3Server(
       always: .xml(
-        page([item("a+b%2Bc"), item("%E6%97%A5%2Fx"), item("100%25"), item("it&apos;s"), item("~*!")])))
+        page([item("100%25"), item("a+b%2Bc"), item("it&apos;s"), item("~*!"), item("%E6%97%A5%2Fx")])))
     let keys = try await encoded.store().list("").objects.map(\.key)
     #expect(Set(keys) == ["a b+c", "日/x", "100%", "it's", "~*!"])
-    let plain = try S3Server(always: .xml(page([item("a+b%2Bc"), item("&lt;&#x26;&gt;")], encoding: nil)))
+    let plain = try S3Server(always: .xml(page([item("&lt;&#x26;&gt;"), item("a+b%2Bc")], encoding: nil)))
     #expect(try await plain.store().list("").objects.map(\.key) == ["<&>", "a+b%2Bc"])
   }
 
@@ -52,7 +56,7 @@ struct S3ListingTests {
     let server = try S3Server(
       always: .xml(
         page(
-          ["folder/", "a//b", "../up", "ok", "%FF%FE", "%00", String(repeating: "x", count: 300)].map {
+          ["%00", "../up", "a//b", "folder/", "ok", String(repeating: "x", count: 300), "%FF%FE"].map {
             item($0)
           })))
     #expect(try await server.store().list("").objects.map(\.key) == ["ok"])
@@ -124,10 +128,63 @@ struct S3ListingTests {
     }
   }
 
+  /// Holds a listing of these pages to be refused as nothing that an S3 server gives, and counts the requests.
+  private func expectRefusal(_ rule: Comment, requests: Int, _ pages: [String]) async throws {
+    let server = try S3Server { _, number in .xml(pages[min(number, pages.count) - 1]) }
+    let error = await #expect(throws: StoreError.self, rule) { try await server.store().list("") }
+    guard case .notS3 = error else {
+      Issue.record("\(rule): \(String(describing: error))")
+      return
+    }
+    #expect(server.requests.count == requests, rule)
+  }
+
   @Test func aListingThatGoesInCirclesIsRefused() async throws {
-    let server = try S3Server(always: .xml(page([item("a")], next: "same")))
-    await #expect(throws: StoreError.self) { try await server.store().list("") }
-    #expect(server.requests.count == 2)
+    try await expectRefusal("the same page", requests: 2, [page([item("a")], next: "same")])
+    try await expectRefusal(
+      "a token of long ago", requests: 3,
+      [page([item("a")], next: "1"), page([item("b")], next: "2"), page([item("c")], next: "1")])
+    try await expectRefusal(
+      "a server that does not know the token gives the first page again", requests: 2,
+      [page([item("a"), item("b")], next: "1"), page([item("a"), item("b")], next: "2")])
+  }
+
+  @Test func aListingWhoseKeysAreOutOfOrderIsRefused() async throws {
+    try await expectRefusal("in a page", requests: 1, [page([item("b"), item("a")])])
+    try await expectRefusal("a key twice", requests: 1, [page([item("a"), item("a")])])
+    try await expectRefusal(
+      "between pages", requests: 2, [page([item("a"), item("c")], next: "1"), page([item("b")])])
+    try await expectRefusal(
+      "in both orders by turns", requests: 1,
+      [page(["a/x", "a-b/x", "c-d/x", "c/x"].map { item($0) })])
+  }
+
+  @Test func aListingInTheOrderOfPathComponentsIsTakenAndSorted() async throws {
+    let keys = ["a/x", "a/y", "a-b/x", "a.b/x", "b", "é/x"]
+    let server = try S3Server(always: .xml(page(keys.map { item($0) }, encoding: nil)))
+    #expect(
+      try await server.store().list("").objects.map(\.key) == ["a-b/x", "a.b/x", "a/x", "a/y", "b", "é/x"])
+  }
+
+  @Test func aPageThatSaysAnotherNumberOfEntriesIsRefused() async throws {
+    for count in ["2", "0", "-1", "many"] {
+      try await expectRefusal("\(count)", requests: 1, [page([item("a")], count: count)])
+    }
+    try await expectRefusal("none", requests: 1, [page([], count: "1")])
+    // What has no key of the contract is an entry all the same.
+    for (items, count) in [([item("a"), item("folder/")], "2"), ([], "0"), ([item("a")], "")] {
+      let server = try S3Server(always: .xml(page(items, count: count)))
+      #expect(try await server.store().list("").objects.count == min(items.count, 1))
+    }
+  }
+
+  @Test func emptyPagesWithoutAnEndAreRefused() {
+    var pages = ListingPages()
+    for number in 1...ListingPages.mostEmptyPages {
+      #expect(pages.fault(keys: [], count: 0, keyCount: "0", next: "t\(number)") == nil)
+    }
+    #expect(pages.fault(keys: [], count: 0, keyCount: "0", next: "more") != nil)
+    #expect(pages.fault(keys: ["a"], count: 1, keyCount: "1", next: "and more") == nil)
   }
 
   @Test func openUploadsAreListedOverPages() async throws {

@@ -37,6 +37,23 @@ import Testing
     ] { #expect(ObjectKey.parse(marker: other) == nil, "\(other)") }
   }
 
+  @Test("manifests and all objects of records tell their snapshot's marker, and nothing else does")
+  func markersBeside() {
+    let id = "0123456789abcdef"
+    let marker = ObjectKey.marker(run: "a b-c", step: 7, id: id)
+    let manifest = ObjectKey.manifest(run: "a b-c", step: 7, id: id, digest: [1, 2, 3, 4])
+    let record = ObjectKey.record(besides: manifest)
+    for key in [manifest, record + "record.json", record + "files/a-b/c"] {
+      #expect(ObjectKey.marker(besides: key) == marker, "\(key)")
+    }
+    for key in [
+      marker, "packs/weights/00/\(id)", "manifests/a", "manifests/a/",
+      "manifests/a/000000000007-\(id).json.gz",
+      "manifests/a/7-\(id)-01020304.json.gz", "manifests/%61/000000000007-\(id)-01020304.json.gz", "", "/",
+      "records//000000000007-\(id)-01020304/record.json",
+    ] { #expect(ObjectKey.marker(besides: key) == nil, "\(key)") }
+  }
+
   @Test(
     "a marker's key comes back whatever valid run, step and id it has, and no other text is read as one; the seed is printed"
   )

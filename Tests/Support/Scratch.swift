@@ -37,6 +37,7 @@ public final class Scratch: Sendable {
   }
 
   /// Copies a fixture in; gives its path.
+  @discardableResult
   public func copy(_ fixture: String, as name: String) throws -> String {
     let target = try prepare(name)
     try FileManager.default.copyItem(atPath: "\(fixtures)/\(fixture)", toPath: target)

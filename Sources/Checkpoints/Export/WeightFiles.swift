@@ -11,8 +11,8 @@ struct WeightFiles {
     if !safetensors.isEmpty { return try safetensors.flatMap(self.safetensors) }
     let torch = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".bin") }
     if !torch.isEmpty { return try torch.flatMap { try torchFile($0) } }
-    let others = files.filter {
-      isTorch($0.name) && !Self.isTrainingState($0.name) || $0.name.hasSuffix(".safetensors")
+    let others = files.filter { path in
+      Self.extensions.contains(where: path.name.hasSuffix) && !Self.isTrainingState(path.name)
     }
     // Of several files it cannot be told which one is the model.
     guard others.count == 1 else { return [] }
@@ -50,16 +50,16 @@ struct WeightFiles {
         try Self.plan(name, tensor, object, file, path)
       }
     }
-    guard let state = Self.stateDictionary(object.root) else {
+    let state = Self.stateDictionary(object.root)
+    guard !state.isEmpty else {
       throw ExportError.broken(file: path.display, reason: "no dictionary of tensors was found in it")
     }
-    return try state.compactMap { key, value in
+    return try state.compactMap { name, value in
       // What is no tensor in a state dictionary (a counter, a list of names) has no place in a file of weights.
-      guard let name = key.text, value.callee != nil else { return nil }
+      guard let callee = value.callee else { return nil }
       guard let tensor = TorchTensor(value) else {
-        guard value.callee?.hasPrefix("torch.") == true else { return nil }
-        throw ExportError.unsupported(
-          tensor: name, reason: "it is a \(value.callee ?? "") and no plain tensor")
+        guard callee.hasPrefix("torch.") else { return nil }
+        throw ExportError.unsupported(tensor: name, reason: "it is a \(callee) and no plain tensor")
       }
       return try Self.plan(name, tensor, object, file, path)
     }
@@ -102,15 +102,23 @@ struct WeightFiles {
     return try TensorPlan(name: name, dtype: tensor.dtype, shape: tensor.shape, pieces: [piece])
   }
 
-  /// The dictionary of a model's tensors in what a file holds: under one of the usual names, or the whole.
-  static func stateDictionary(_ root: Pickle.Value) -> [(key: Pickle.Value, value: Pickle.Value)]? {
+  /// A model's tensors in what a file holds: under one of the usual names; or the whole; or, where modules were saved one by
+  /// one, under the names of these.
+  static func stateDictionary(_ root: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
     for name in ["model_state_dict", "state_dict", "model", "module", "net", "weights"] {
-      if let inner = root[name], let entries = inner.entries, holdsTensors(entries) { return entries }
+      if let inner = root[name].map({ tensors(of: $0) }), !inner.isEmpty { return inner }
     }
-    return root.entries.flatMap { holdsTensors($0) ? $0 : nil }
+    let own = tensors(of: root)
+    if !own.isEmpty { return own }
+    return (root.entries ?? []).flatMap { key, value -> [(name: String, value: Pickle.Value)] in
+      guard let module = key.text, !module.hasPrefix("optim") else { return [] }
+      return tensors(of: value).map { ("\(module).\($0.name)", $0.value) }
+    }
   }
 
-  private static func holdsTensors(_ entries: [(key: Pickle.Value, value: Pickle.Value)]) -> Bool {
-    entries.contains { TorchTensor($0.value) != nil }
+  /// The entries of a dictionary that holds tensors; nothing of any other.
+  private static func tensors(of value: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
+    let entries = (value.entries ?? []).compactMap { key, value in key.text.map { (name: $0, value: value) } }
+    return entries.contains { TorchTensor($0.value) != nil } ? entries : []
   }
 }

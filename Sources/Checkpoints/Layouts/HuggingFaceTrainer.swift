@@ -4,7 +4,13 @@ import Platform
 ///
 /// Whole and sharded weights, PEFT adapters, and the optimizer parts of DeepSpeed and FSDP where they lie in it.
 /// Facts from transformers/trainer.py (4.36 to 5.23): `trainer_state.json` is written last, and always.
+///
+/// `training_args.bin` is a pickled object of the class that was trained with, by which TRL and LLaMA-Factory are known, and tells the
+/// number of processes (training_args.py, `distributed_state`).
 struct HuggingFaceTrainer: Layout {
+  /// The number of processes where something else tells it.
+  var world: Int?
+
   func recognises(_ checkpoint: CheckpointReader) -> Bool {
     if checkpoint.tree.isSingleFile { return false }
     if checkpoint.has("trainer_state.json") || checkpoint.has("training_args.bin") { return true }
@@ -17,11 +23,18 @@ struct HuggingFaceTrainer: Layout {
     var findings = Findings(layout: "hf_trainer")
     let state = checkpoint.value("trainer_state.json")
     let ranks = Self.ranks(checkpoint.topFiles)
+    let arguments = (try? RelativePath(Self.arguments)).flatMap { checkpoint.contents($0) }
+    let world = world ?? arguments.flatMap(Self.processes)
     addParts(checkpoint, to: &findings)
     let parts = Set(findings.parts.keys)
-    findings.layout = name(checkpoint, parts)
+    findings.layout = name(checkpoint, parts) + (arguments.flatMap(Self.trainer) ?? "")
+    if let arguments { findings.hyperparameters[Self.arguments] = arguments.json.masked }
+    addBase(checkpoint, to: &findings)
     findings.step = state.flatMap(Self.step) ?? checkpoint.place.step
-    findings.parallelism.world = ranks.max().map { $0 + 1 } ?? (checkpoint.has("rng_state.pth") ? 1 : nil)
+    // A saved model alone is the same whoever trained it.
+    let isTraining = !parts.isSubset(of: [.weights, .configuration])
+    let seen = ranks.max().map { $0 + 1 } ?? (checkpoint.has("rng_state.pth") ? 1 : nil)
+    findings.parallelism.world = isTraining ? [seen, world].compactMap(\.self).max() : seen
     if let state {
       let log = TrainerLog(state: state, arguments: checkpoint.value("args.json"))
       findings.metrics = log.metrics
@@ -29,7 +42,8 @@ struct HuggingFaceTrainer: Layout {
     }
     findings.defects =
       progressDefects(checkpoint, state, parts) + weightDefects(checkpoint, parts)
-      + ShardChecks(reader: checkpoint).defects() + randomStateDefects(ranks)
+      + ShardChecks(reader: checkpoint).defects() + randomStateDefects(ranks, world)
+    TrainerParts(reader: checkpoint).add(to: &findings)
     return findings
   }
 
@@ -50,7 +64,11 @@ struct HuggingFaceTrainer: Layout {
     func add(_ part: Findings.Part, _ isPart: (String) -> Bool) {
       findings.add(part, names.filter(isPart).compactMap { try? RelativePath($0) })
     }
-    add(.weights) { isModelWeights($0) || ($0.hasPrefix("pytorch_model_fsdp") && $0.hasSuffix(".bin")) }
+    // The value head stands beside the weights (trl/models/modeling_value_head.py; LLaMA-Factory, extras/constants.py).
+    add(.weights) {
+      isModelWeights($0) || $0 == "value_head.safetensors" || $0 == "value_head.bin"
+        || ($0.hasPrefix("pytorch_model_fsdp") && $0.hasSuffix(".bin"))
+    }
     findings.add(
       .weights,
       files(checkpoint, in: checkpoint.topDirectories.filter { isNumbered($0, "pytorch_model_fsdp_") }))
@@ -59,6 +77,8 @@ struct HuggingFaceTrainer: Layout {
     findings.add(
       .optimizer, files(checkpoint, in: checkpoint.topDirectories.filter { isNumbered($0, "optimizer_") }))
     findings.add(.optimizer, inSteps)
+    // The loss scale belongs to the optimizer's state (transformers/trainer.py, `SCALER_NAME`).
+    if findings.parts[.optimizer] != nil { add(.optimizer) { $0 == "scaler.pt" } }
     add(.schedule) { $0 == "scheduler.pt" }
     // DeepSpeed keeps the schedule in its own files (runtime/engine.py, `save_checkpoint`).
     findings.add(.schedule, inSteps)
@@ -132,11 +152,37 @@ struct HuggingFaceTrainer: Layout {
       }.filter { $0 < maximumProcesses })
   }
 
-  /// One defect a process that is missing below the highest, at most 16: a hostile name may claim any number.
-  private func randomStateDefects(_ ranks: Set<Int>) -> [Defect] {
+  /// One defect a process that has no random state although others have, at most 16: a hostile name may claim any number.
+  private func randomStateDefects(_ ranks: Set<Int>, _ world: Int?) -> [Defect] {
     guard let highest = ranks.max() else { return [] }
-    return (0..<highest).lazy.filter { !ranks.contains($0) }.prefix(16).map { rank in
-      Defect(try? RelativePath("rng_state_\(rank).pth"), .randomStateMissing(processes: highest + 1))
+    let processes = max(highest + 1, world ?? 0)
+    return (0..<processes).lazy.filter { !ranks.contains($0) }.prefix(16).map { rank in
+      Defect(try? RelativePath("rng_state_\(rank).pth"), .randomStateMissing(processes: processes))
     }
+  }
+
+  private static let arguments = "training_args.bin"
+
+  private static func processes(_ arguments: Pickle.Value) -> Int? {
+    arguments["distributed_state"]?["num_processes"]?.integer.flatMap {
+      (1...maximumProcesses).contains($0) ? $0 : nil
+    }
+  }
+
+  /// The variant by the class of the arguments, for example `trl.trainer.sft_config.SFTConfig`.
+  private static func trainer(_ arguments: Pickle.Value) -> String? {
+    switch arguments.callee?.split(separator: ".").first {
+    case "trl": "+trl"
+    case "llamafactory", "llmtuner": "+llamafactory"
+    default: nil
+    }
+  }
+
+  private func addBase(_ checkpoint: CheckpointReader, to findings: inout Findings) {
+    guard let configuration = checkpoint.value("adapter_config.json") else { return }
+    let base = BaseModel(configuration)
+    findings.base = base
+    findings.notices += [base.notice(try? RelativePath("adapter_config.json"))].compactMap(\.self)
+    findings.versions["peft"] = configuration["peft_version"]?.text
   }
 }

@@ -85,6 +85,8 @@ public struct PickleError: Error, Equatable, Sendable {
   public let offset: Int
   /// Whether the bytes just end too early.
   public let isCut: Bool
+  /// Whether it may well be a pickle, but one with more than is read.
+  public var isTooLarge = false
 }
 
 extension Pickle {
@@ -95,7 +97,9 @@ extension Pickle {
 
     private var node: Node { pickle.nodes[Int(reference)] }
     private func at(_ reference: Reference) -> Value { Value(pickle: pickle, reference: reference) }
-    private func all(_ container: Int32) -> [Value] { pickle.containers[Int(container)].map(at) }
+    private func first(_ limit: Int, of container: Int32) -> [Value] {
+      pickle.containers[Int(container)].prefix(limit).map(at)
+    }
     private var call: Call? { if case .call(let index) = node { pickle.calls[Int(index)] } else { nil } }
 
     /// Whether it is `None`.
@@ -129,29 +133,24 @@ extension Pickle {
     }
 
     /// The elements of a list, tuple or set, or what is appended to an object.
-    public var elements: [Value]? {
+    public var elements: [Value]? { elements(limit: .max) }
+
+    /// The first elements. A value may be shared by very many others, so that who walks over them must not pay for all each time.
+    func elements(limit: Int) -> [Value]? {
       switch node {
-      case .list(let index), .tuple(let index), .set(let index): return all(index)
+      case .list(let index), .tuple(let index), .set(let index): return first(limit, of: index)
       case .call(let index):
         let items = pickle.calls[Int(index)].items
-        return items < 0 ? nil : all(items)
+        return items < 0 ? nil : first(limit, of: items)
       default: return nil
       }
     }
 
-    /// How many `elements` there are, without making them; nil where there are none.
-    var elementCount: Int? {
-      switch node {
-      case .list(let index), .tuple(let index), .set(let index): pickle.containers[Int(index)].count
-      case .call(let index):
-        pickle.calls[Int(index)].items < 0
-          ? nil : pickle.containers[Int(pickle.calls[Int(index)].items)].count
-      default: nil
-      }
-    }
-
     /// The keys and values of a dictionary, or what is set in an object such as an `OrderedDict`, in order.
-    public var entries: [(key: Value, value: Value)]? {
+    public var entries: [(key: Value, value: Value)]? { entries(limit: .max) }
+
+    /// The first entries, for who walks over values that may be shared.
+    func entries(limit: Int) -> [(key: Value, value: Value)]? {
       let container: [Reference]
       switch node {
       case .dictionary(let index): container = pickle.containers[Int(index)]
@@ -166,8 +165,8 @@ extension Pickle {
         }
       default: return nil
       }
-      return stride(from: 0, to: container.count - 1, by: 2).map {
-        (at(container[$0]), at(container[$0 + 1]))
+      return (0..<min(limit, container.count / 2)).map {
+        (at(container[2 * $0]), at(container[2 * $0 + 1]))
       }
     }
 
@@ -183,14 +182,17 @@ extension Pickle {
     }
 
     /// The attributes that an object is given, by its state.
-    public var attributes: [(key: Value, value: Value)]? {
+    public var attributes: [(key: Value, value: Value)]? { attributes(limit: .max) }
+
+    /// The first attributes, for who walks over values that may be shared.
+    func attributes(limit: Int) -> [(key: Value, value: Value)]? {
       guard let call, call.state >= 0 else { return nil }
       let state = at(call.state)
       // Of an object with slots the state is a pair: its dictionary and its slots.
       if case .tuple(let index) = state.node {
-        return all(index).prefix(2).flatMap { $0.entries ?? [] }
+        return first(2, of: index).flatMap { $0.entries(limit: limit) ?? [] }
       }
-      return state.entries
+      return state.entries(limit: limit)
     }
 
     /// Whether it is this string.
@@ -206,10 +208,10 @@ extension Pickle {
     }
     /// The dotted name of what a call or an object's construction would call.
     public var callee: String? { call.flatMap { at($0.callee).global } }
-    /// How many arguments that call has, without making them.
-    var argumentCount: Int { call.flatMap { at($0.arguments).elementCount } ?? 0 }
     /// The arguments of that call.
-    public var arguments: [Value] { call.flatMap { at($0.arguments).elements } ?? [] }
+    public var arguments: [Value] { arguments(limit: .max) }
+    /// The first arguments.
+    func arguments(limit: Int) -> [Value] { call.flatMap { at($0.arguments).elements(limit: limit) } ?? [] }
     /// What an object's `__setstate__` would get.
     public var state: Value? { call.flatMap { $0.state < 0 ? nil : at($0.state) } }
     /// The id of what lies outside of the pickle: a tuple for torch's storages.

@@ -16,8 +16,10 @@ extension Pickle.Value {
     if let double { return .double(double) }
     if let text { return .string(text) }
     if let global { return .string(global) }
-    if let entries = entries ?? attributes { return object(entries, depth, &budget) }
-    if let elements { return list(elements, depth, &budget) }
+    if let entries = entries(limit: budget) ?? attributes(limit: budget) {
+      return object(entries, depth, &budget)
+    }
+    if let elements = elements(limit: budget) { return list(elements, depth, &budget) }
     guard let callee, TorchTensor(self) == nil else { return nil }
     return called(callee, depth, &budget)
   }
@@ -34,6 +36,7 @@ extension Pickle.Value {
   private func object(_ entries: [(key: Self, value: Self)], _ depth: Int, _ budget: inout Int) -> JSONValue {
     var members: [String: JSONValue] = [:]
     for (key, value) in entries {
+      budget -= 1
       guard budget > 0 else { break }
       guard let name = key.text ?? key.integer.map(String.init) else { continue }
       if let member = value.json(depth: depth + 1, budget: &budget) { members[name] = member }
@@ -43,7 +46,7 @@ extension Pickle.Value {
 
   /// An enumeration is made by calling its class with its value, a set or a path by calling its class with its elements.
   private func called(_ callee: String, _ depth: Int, _ budget: inout Int) -> JSONValue? {
-    let arguments = arguments
+    let arguments = arguments(limit: 2)
     if arguments.count == 1, let value = arguments[0].json(depth: depth + 1, budget: &budget) { return value }
     return .string(callee)
   }

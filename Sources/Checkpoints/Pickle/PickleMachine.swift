@@ -19,7 +19,7 @@ struct PickleMachine {
     self.bytes = bytes
     self.maximumValues = maximumValues
     position = start
-    guard bytes.count <= 1 << 30 else { throw failure("it is longer than 1 GiB") }
+    guard bytes.count <= 1 << 30 else { throw tooLarge("it is longer than 1 GiB") }
   }
 
   /// Reads up to the STOP and gives the value that stands for the whole.
@@ -157,7 +157,7 @@ struct PickleMachine {
 
 extension PickleMachine {
   private mutating func add(_ node: Pickle.Node) throws(PickleError) -> Reference {
-    guard nodes.count < maximumValues else { throw failure("it holds more than \(maximumValues) values") }
+    guard nodes.count < maximumValues else { throw tooLarge("it holds more than \(maximumValues) values") }
     nodes.append(node)
     return Reference(nodes.count - 1)
   }
@@ -244,6 +244,10 @@ extension PickleMachine {
 extension PickleMachine {
   private func failure(_ reason: String, isCut: Bool = false) -> PickleError {
     PickleError(reason: reason, offset: position, isCut: isCut)
+  }
+
+  private func tooLarge(_ reason: String) -> PickleError {
+    PickleError(reason: reason, offset: position, isCut: false, isTooLarge: true)
   }
 
   private mutating func byte() throws(PickleError) -> UInt8 {

@@ -16,10 +16,6 @@ public struct TorchTensor: Equatable, Sendable {
   /// The storage's length in bytes.
   public let storageSize: Int
 
-  /// Calls that describe a tensor have fewer arguments (torch/_utils.py). Many calls may share one tuple, so a hostile one of millions
-  /// is not looked at again and again.
-  private static let mostArguments = 16
-
   /// The size of an element in bytes.
   public var itemSize: Int { itemSizes[dtype] ?? 1 }
   /// How many elements it has.
@@ -34,14 +30,17 @@ public struct TorchTensor: Equatable, Sendable {
     return true
   }
 
+  /// The element type that torch names so, for example `torch.bfloat16`, in safetensors' words; nil where it is unknown.
+  static func dtype(named name: String) -> String? { dtypes[name] }
+
   /// The tensor that a value describes, or nil where it describes none, one of an unknown type, or one that its storage cannot hold.
   public init?(_ value: Pickle.Value) {
     self.init(value, depth: 0)
   }
 
   private init?(_ value: Pickle.Value, depth: Int) {
-    guard depth < 4, value.argumentCount <= Self.mostArguments, let callee = value.callee else { return nil }
-    let arguments = value.arguments
+    guard depth < 4, let callee = value.callee else { return nil }
+    let arguments = value.arguments(limit: 8)
     switch callee {
     case "torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state":
       guard let inner = arguments.first else { return nil }
@@ -54,7 +53,7 @@ public struct TorchTensor: Equatable, Sendable {
     case "torch._tensor._rebuild_from_type_v2":
       guard arguments.count > 2, let function = arguments[0].global,
         ["torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3"].contains(function),
-        (arguments[2].elementCount ?? 0) <= Self.mostArguments, let inner = arguments[2].elements
+        let inner = arguments[2].elements(limit: 8)
       else { return nil }
       self.init(inner, named: inner.count > 6 ? inner[6].global : nil)
     default: return nil
@@ -68,7 +67,8 @@ public struct TorchTensor: Equatable, Sendable {
       let offset = arguments[1].integer, offset >= 0,
       let shape = Self.sizes(arguments[2]), let strides = Self.sizes(arguments[3]),
       shape.count == strides.count,
-      let dtype = type.map({ dtypes[$0] }) ?? place.elements?[1].global.flatMap({ storageTypes[$0] }),
+      let dtype = type.map({ dtypes[$0] })
+        ?? place.elements(limit: 8)?[1].global.flatMap({ storageTypes[$0] }),
       let itemSize = itemSizes[dtype], let last = Self.last(shape, strides, offset), last <= size / itemSize
     else { return nil }
     self.dtype = dtype
@@ -81,8 +81,8 @@ public struct TorchTensor: Equatable, Sendable {
 
   /// The key and the length in bytes of the storage that a persistent id names, or nil where it names none of a known type.
   static func storage(_ id: Pickle.Value) -> (key: String, size: Int)? {
-    guard (id.elementCount ?? 0) <= mostArguments, let place = id.elements, place.count >= 5,
-      place[0].isText("storage"), let kind = place[1].global,
+    guard let place = id.elements(limit: 8), place.count >= 5, place[0].isText("storage"),
+      let kind = place[1].global,
       (place[2].utf8?.count ?? 0) <= Pickle.longestName, let key = place[2].text,
       let elements = place[4].integer, elements >= 0,
       let unit = kind.hasSuffix(".UntypedStorage") ? 1 : storageTypes[kind].flatMap({ itemSizes[$0] })
@@ -92,7 +92,7 @@ public struct TorchTensor: Equatable, Sendable {
   }
 
   private static func sizes(_ value: Pickle.Value) -> [Int]? {
-    guard let count = value.elementCount, count <= 64, let elements = value.elements else { return nil }
+    guard let elements = value.elements(limit: 65), elements.count <= 64 else { return nil }
     var sizes: [Int] = []
     for element in elements {
       guard let size = element.integer, size >= 0 else { return nil }

@@ -12,8 +12,6 @@ public enum ContentNotice: Equatable, Sendable {
   case notANumber(tensors: Int, of: Int, example: String)
   /// So many numbers, in so many of the tensors that were read, are NaN.
   case holdsNaN(numbers: Int, tensors: Int, of: Int, example: String)
-  /// The file is newer than this one, which is written after it.
-  case newerThanMarker(RelativePath)
 
   /// One sentence; `name` is what it is about.
   func sentence(_ name: String) -> String {
@@ -28,8 +26,6 @@ public enum ContentNotice: Equatable, Sendable {
       "\(name): \(tensors) of \(all) sampled tensors are NaN throughout (for example \(escaped(example.utf8)))."
     case .holdsNaN(let numbers, let tensors, let all, let example):
       "\(name): \(numbers) numbers in \(tensors) of \(all) tensors are NaN (for example in \(escaped(example.utf8)))."
-    case .newerThanMarker(let marker):
-      "\(name) is newer than \(marker.display), which is written after it: a later save may have ended halfway, or the files were copied without their times."
     }
   }
 }

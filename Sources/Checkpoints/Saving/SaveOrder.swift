@@ -54,10 +54,13 @@ struct SaveOrder {
     return begun.joined().filter(isNewer).max { $0.attributes.modified < $1.attributes.modified }
   }
 
-  /// What its owner should know of a save that may have died in the middle.
+  /// What its owner should know of a save that may have died in the middle. Of `.metadata` the layouts tell.
   static func notices(in tree: Tree) -> [Notice] {
-    all(in: tree).compactMap { order in
-      order.replaced.map { Notice($0.path, .content(.newerThanMarker(order.marker.path))) }
+    all(in: tree).filter { $0.marker.path.name == trainerStateName }.compactMap { order in
+      order.replaced.map { newest in
+        let seconds = newest.attributes.modified.seconds(since: order.marker.attributes.modified)
+        return Notice(newest.path, .newerThanMarker(order.marker.path.display, seconds: Int(seconds)))
+      }
     }
   }
 }

@@ -173,6 +173,10 @@ struct ErrorText: Sendable {
       return ErrorText(
         "nothing was deleted: \(reason). While that is so nobody knows what is still needed. Run ckbackup verify.",
         code: .damage)
+    case .shortListing(let key):
+      return ErrorText(
+        "a listing of the store lacks \(key), which is there: it may lack more, so nothing else was deleted. Run the command again; if that stays so, the store or what stands before it loses keys of listings.",
+        code: .failed)
     }
   }
 

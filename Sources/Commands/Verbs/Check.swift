@@ -11,8 +11,9 @@ enum CheckCommand: Command {
       OptionSpec("deep", "Read every byte: the CRC-32 of torch files, NaN, tails of zeros."), SaveWait.option,
     ],
     details: """
-      Headers, small files and a few hundred KiB of the tensors are read. push does the same first. The exit code is 3 where a file is
-      torn or missing, or the checkpoint is still being written, and 1 where it was rotated away meanwhile.
+      Headers, pickles (as plain data: nothing in them is run), small files and a few hundred KiB of the tensors are read. push does the
+      same first. The exit code is 3 where a file is torn or missing, or the checkpoint is still being written, and 1 where it was rotated
+      away meanwhile.
       """,
     examples: [
       "ckbackup check out/checkpoint-1000", "ckbackup check model.safetensors --json",
@@ -34,8 +35,11 @@ enum CheckCommand: Command {
     let bytes: Int
     let worldSize: Int?
     let metrics: [String: Double]
-    let defects: [Problem]
+    let parts: [String: [String]]
+    let modules: [ModelModule]
+    let base: BaseModel?
     let notices: [Problem]
+    let defects: [Problem]
     /// By which sign it is still being written.
     let saving: String?
     /// How much of it was read with `--deep`.
@@ -68,6 +72,14 @@ enum CheckCommand: Command {
       environment.console.result(
         "\(path) is still being written (\(sign.words)); wait for the save to end or pass --wait.")
     }
+    if let base = findings.base { environment.console.result("base model: \(base.words)") }
+    if !findings.modules.isEmpty {
+      environment.console.result("modules: " + findings.modules.map(\.words).joined(separator: ", "))
+    }
+    if !findings.parts.isEmpty {
+      let parts = Findings.Part.allCases.filter { findings.parts[$0] != nil }
+      environment.console.result("parts: " + parts.map(\.rawValue).joined(separator: ", "))
+    }
     let step = inspection.step.map { "step \($0)" } ?? "no step"
     let verdict =
       isComplete
@@ -82,8 +94,12 @@ enum CheckCommand: Command {
         path: path, layout: inspection.layout, run: inspection.suggestedRun, step: inspection.step,
         complete: isComplete, resumable: findings.use.isResumable, files: tree.files.count,
         bytes: tree.totalBytes, worldSize: findings.parallelism.world, metrics: findings.metrics,
-        defects: defects.map { .init(file: $0.file?.display, message: $0.sentence) },
+        parts: Dictionary(
+          findings.parts.map { ($0.key.rawValue, $0.value.map(\.display)) },
+          uniquingKeysWith: { first, _ in first }),
+        modules: findings.modules, base: findings.base,
         notices: notices.map { .init(file: $0.file?.display, message: $0.sentence) },
+        defects: defects.map { .init(file: $0.file?.display, message: $0.sentence) },
         saving: look.saving?.words, bytesRead: deep?.bytes, sumsChecked: deep?.sums,
         skipped: tree.skipped.map(\.sentence)))
     return isComplete ? .done : .damage

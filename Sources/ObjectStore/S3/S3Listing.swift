@@ -9,6 +9,7 @@ extension S3Store {
     var found: [ObjectInfo] = []
     var now: Timestamp?
     var token: String?
+    var pages = ListingPages()
     repeat {
       var request = S3Request(.list, "GET", bucketFor: prefix)
       request.query = [
@@ -21,18 +22,20 @@ extension S3Store {
       let response = try await session.send(request)
       now = now ?? response.headers["date"].flatMap { Timestamp(parsing: $0) } ?? session.now
       let page = try page(response, "ListBucketResult")
-      for item in page.all("Contents") {
+      let items = page.all("Contents")
+      for item in items {
         if let info = try object(item, of: page, under: prefix) { found.append(info) }
       }
       try check(found.count)
-      let next = page["NextContinuationToken"].flatMap { $0.isEmpty ? nil : $0 }
-      guard try isTruncated(page) else { break }
-      guard let next, next != token else {
-        throw session.notS3("a listing that is not complete and does not say how it goes on")
+      token = try next(of: page)
+      let keys = try items.map { try text($0["Key"] ?? "", of: page) }
+      if let fault = pages.fault(keys: keys, count: items.count, keyCount: page["KeyCount"], next: token) {
+        throw session.notS3(fault)
       }
-      token = next
-    } while true
-    return Listing(objects: inOrder(found), now: now ?? session.now)
+    } while token != nil
+    // By bytes, which not every server does.
+    found.sort { $0.key.precedesBytewise($1.key) }
+    return Listing(objects: found, now: now ?? session.now)
   }
 
   /// Uploads that are still open; empty where the server cannot tell.
@@ -82,11 +85,16 @@ extension S3Store {
     return found
   }
 
-  /// Whether pages of objects follow. A page that does not say is not taken for the last: what a listing lacks may be deleted.
-  private func isTruncated(_ page: XMLNode) throws -> Bool {
+  /// The token by which a listing goes on, nil after its last page. A page that does not say is not taken for the last: what a
+  /// listing lacks may be deleted.
+  private func next(of page: XMLNode) throws -> String? {
     switch page["IsTruncated"]?.lowercased() {
-    case "true": return true
-    case "false": return false
+    case "true":
+      guard let token = page["NextContinuationToken"], !token.isEmpty else {
+        throw session.notS3("a listing that is not complete and does not say how it goes on")
+      }
+      return token
+    case "false": return nil
     default: throw session.notS3("a listing that does not say whether it is complete")
     }
   }
@@ -134,17 +142,6 @@ extension S3Store {
     guard page["EncodingType"] == "url" else { return text }
     guard let bytes = percentDecodedBytes(text) else { throw session.notS3("a listing with broken encoding") }
     return String(validating: bytes, as: UTF8.self)
-  }
-
-  /// Sorted bytewise, which not every server does. Of a key that was seen twice, since it was replaced between two pages, the later
-  /// look counts.
-  private func inOrder(_ objects: [ObjectInfo]) -> [ObjectInfo] {
-    var result: [ObjectInfo] = []
-    for info in objects.sorted(by: { $0.key.precedesBytewise($1.key) }) {
-      if let last = result.last, last.key.utf8.elementsEqual(info.key.utf8) { result.removeLast() }
-      result.append(info)
-    }
-    return result
   }
 }
 

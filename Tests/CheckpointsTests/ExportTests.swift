@@ -1,0 +1,191 @@
+import FoundationEssentials
+import Platform
+import TestSupport
+import Testing
+
+@testable import Checkpoints
+
+@Suite("Exports") struct ExportTests {
+  /// Exports a fixture and gives the tensors that were written, by name.
+  private func export(
+    _ path: String, options: ModelExport.Options = .init()
+  ) throws -> (report: ModelExport.Report, tensors: [String: (Safetensors.Tensor, [UInt8])], scratch: Scratch)
+  {
+    let scratch = try Scratch()
+    let folder = scratch.path + "/out"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+    let report = try ModelExport(path, options: options).write(to: OpenDirectory(folder)) { _ in }
+    var tensors: [String: (Safetensors.Tensor, [UInt8])] = [:]
+    for name in try FileManager.default.contentsOfDirectory(atPath: folder)
+    where name.hasSuffix(".safetensors") {
+      let file = try OpenFile("\(folder)/\(name)")
+      let header = try Safetensors(reading: file)
+      #expect(header.defect == nil)
+      for tensor in header.tensors {
+        tensors[tensor.name] = (
+          tensor, try file.bytes(at: tensor.range.lowerBound, count: tensor.range.count)
+        )
+      }
+    }
+    #expect(report.tensors == tensors.count)
+    return (report, tensors, scratch)
+  }
+
+  @Test("tensors of a zip and of the older form are the same, byte for byte")
+  func torchForms() throws {
+    let zip = try export(fixtures + "/plain_torch/ckpt_step_000012.pt").tensors
+    let legacy = try export(fixtures + "/plain_torch/ckpt_legacy.pt").tensors
+    let module = try export(fixtures + "/plain_torch/whole_module.pt").tensors
+    #expect(!zip.isEmpty && zip.mapValues(\.1) == legacy.mapValues(\.1))
+    #expect(Set(module.keys) == Set(zip.keys))
+  }
+
+  @Test("views are written in the order of their own dimensions")
+  func views() throws {
+    let tensors = try export(fixtures + "/plain_torch/views.pt").tensors
+    let whole = try #require(tensors["shared_a"]).1
+    let turned = try #require(tensors["transposed"])
+    #expect(turned.0.shape == [16, 64])
+    var expected: [UInt8] = []
+    for column in 0..<16 {
+      for row in 0..<64 { expected += whole[(row * 16 + column) * 4..<(row * 16 + column) * 4 + 4] }
+    }
+    #expect(turned.1 == expected)
+    let view = try #require(tensors["view"])
+    let rows = [50, 66].flatMap { whole[$0 * 4..<($0 + 7) * 4] }
+    #expect(view.0.shape == [2, 7] && view.1 == rows)
+  }
+
+  @Test("modules that were saved one by one keep their own names")
+  func modules() throws {
+    let names = try export(fixtures + "/plain_torch/lora_head_step_500.bin").tensors.keys
+    #expect(names.contains("head.weight") && names.contains("lora_weights.blocks.0.attn.q.lora_A"))
+  }
+
+  @Test("prefixes are taken off, and names that meet are refused")
+  func prefixes() throws {
+    let plain = try export(fixtures + "/hf_full/checkpoint-10").tensors
+    let stripped = try export(
+      fixtures + "/hf_full/checkpoint-10", options: .init(stripPrefixes: ["model."])
+    ).tensors
+    #expect(plain["model.norm.weight"]?.1 == stripped["norm.weight"]?.1 && stripped["lm_head.weight"] != nil)
+    #expect(throws: ExportError.twice(name: "weight")) {
+      try export(
+        fixtures + "/hf_full/checkpoint-10", options: .init(stripPrefixes: ["model.norm.", "lm_head."]))
+    }
+  }
+
+  @Test("shards hold at most what was asked, and the index names each tensor's")
+  func shards() throws {
+    let (report, tensors, scratch) = try export(
+      fixtures + "/hf_full/checkpoint-10", options: .init(maximumShard: 10 << 10))
+    let folder = scratch.path + "/out"
+    #expect(report.weightFiles > 2 && report.bytes == 28992)
+    let index = try JSONValue(parsing: contents(folder + "/model.safetensors.index.json"))
+    #expect(index["metadata"]?["total_size"]?.integer == 28992)
+    for name in tensors.keys {
+      let shard = try #require(index["weight_map"]?[name]?.text)
+      let header = try Safetensors(reading: OpenFile("\(folder)/\(shard)"))
+      #expect(
+        header.tensors.contains { $0.name == name } && header.expectedSize - header.dataStart <= 10 << 10)
+    }
+    // What was exported is whole by our own checks.
+    #expect(try Inspection(folder).defects == [])
+  }
+
+  @Test("no file of the training is taken, and the configuration is")
+  func otherFiles() throws {
+    let report = try export(fixtures + "/hf_full/checkpoint-10").report
+    #expect(report.copied == ["config.json", "generation_config.json"])
+  }
+
+  @Test("ZeRO's partitions, rounded, are the weights that the training used", arguments: [2, 4])
+  func zero(_ step: Int) throws {
+    let folder = "\(fixtures)/ds_zero1_bf16/global_step\(step)"
+    let rounded = try export(folder, options: .init(elementType: .bf16))
+    #expect(rounded.report.isLossy)
+    let file = try OpenFile(folder + "/mp_rank_00_model_states.pt")
+    let object = try TorchObject(reading: file)
+    let module = try #require(object.root["module"]?.entries)
+    #expect(module.count == rounded.tensors.count)
+    for (key, value) in module {
+      let tensor = try #require(TorchTensor(value))
+      let found = try object.range(of: tensor.storage, in: file)
+      let range = try #require(found)
+      let bytes = try file.bytes(
+        at: range.lowerBound + tensor.offset * 2, count: tensor.count * 2)
+      #expect(rounded.tensors[try #require(key.text)]?.1 == bytes)
+    }
+  }
+
+  @Test("ZeRO-3 gives every parameter in its shape, and no partition may be missing")
+  func zero3() throws {
+    let tensors = try export(fixtures + "/ds_zero3_bf16/global_step4").tensors
+    #expect(tensors.count == 21 && tensors["model.embed_tokens.weight"]?.0.shape == [64, 16])
+    // The first half of a parameter is process 0's, the second process 1's: norms that training hardly moved show both.
+    let norm = try #require(tensors["model.norm.weight"]).1
+    let values = stride(from: 0, to: 64, by: 4).map { place in
+      Float(bitPattern: UInt32(littleEndian(norm[place..<place + 4])))
+    }
+    #expect(values.count == 16 && values.allSatisfy { abs($0 - 1) < 0.1 })
+    let scratch = try Scratch()
+    let path = try scratch.copy("ds_zero3_bf16/global_step4", as: "global_step4")
+    try scratch.remove("global_step4/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt")
+    #expect(throws: ExportError.self) { try export(path) }
+  }
+
+  @Test("pieces that leave a gap, overlap or reach outside make no tensor")
+  func coverage() throws {
+    let file = try RelativePath("a")
+    func piece(_ origin: [Int], _ shape: [Int]) -> TensorPlan.Piece {
+      .init(file: file, offset: 0, shape: shape, strides: contiguousStrides(shape), origin: origin)
+    }
+    func plan(_ pieces: [TensorPlan.Piece]) throws -> TensorPlan {
+      try TensorPlan(name: "t", dtype: "F32", shape: [4, 6], pieces: pieces)
+    }
+    _ = try plan([piece([0, 0], [2, 6]), piece([2, 0], [2, 6])])
+    _ = try plan([piece([0, 0], [4, 3]), piece([0, 3], [2, 3]), piece([2, 3], [2, 3])])
+    for pieces in [
+      [], [piece([0, 0], [2, 6])], [piece([0, 0], [2, 6]), piece([1, 0], [2, 6])],
+      [piece([0, 0], [4, 3]), piece([0, 2], [2, 3]), piece([2, 3], [2, 3])], [piece([1, 0], [4, 6])],
+      [piece([0, 0], [4, 6]), piece([0, 0], [1, 1])],
+    ] {
+      #expect(throws: ExportError.notCovered(tensor: "t")) { try plan(pieces) }
+    }
+    #expect(throws: ExportError.self) {
+      try TensorPlan(name: "t", dtype: "F32", shape: [1 << 40, 1 << 40], pieces: [])
+    }
+  }
+
+  @Test("every half is itself again, and what lies between is rounded to the nearest, ties to even")
+  func rounding() {
+    for bits in UInt16.min...UInt16.max {
+      let half = [UInt8(bits & 0xff), UInt8(bits >> 8)]
+      let isNaN = bits & 0x7c00 == 0x7c00 && bits & 0x3ff != 0
+      let wide = Conversion.convert(half, from: "F16", to: "F16")
+      #expect(wide == half)
+      // 8 bits of fraction hold a half's 11 only where the last ones are zero.
+      if !isNaN, bits & 7 == 0, bits & 0x7c00 != 0, bits & 0x7c00 != 0x7c00 {
+        let short = Conversion.convert(half, from: "F16", to: "BF16")
+        #expect(Conversion.convert(short, from: "BF16", to: "F16") == half, "\(bits)")
+      }
+    }
+    func f32(_ value: Float) -> [UInt8] {
+      (0..<4).map { UInt8(truncatingIfNeeded: value.bitPattern >> (8 * $0)) }
+    }
+    func bf16(_ value: Float) -> UInt16 {
+      UInt16(littleEndian(Conversion.convert(f32(value), from: "F32", to: "BF16")))
+    }
+    func f16(_ value: Float) -> UInt16 {
+      UInt16(littleEndian(Conversion.convert(f32(value), from: "F32", to: "F16")))
+    }
+    #expect(bf16(1) == 0x3f80 && bf16(1.00390625) == 0x3f80 && bf16(1.01171875) == 0x3f82)
+    #expect(
+      bf16(.greatestFiniteMagnitude) == 0x7f80 && bf16(-.infinity) == 0xff80 && bf16(.nan) & 0x7fc0 == 0x7fc0)
+    #expect(f16(1) == 0x3c00 && f16(65519) == 0x7bff && f16(65520) == 0x7c00 && f16(-0.0) == 0x8000)
+    #expect(
+      f16(0x1p-24) == 1 && f16(0x1p-25) == 0 && f16(0x1.8p-25) == 1 && f16(0x1.ff8p-15) == 0x3ff
+        && f16(0x1.ffcp-15) == 0x400)
+    #expect(f16(2049) == 0x6800 && f16(2051) == 0x6802 && f16(1.9999) == 0x4000)
+  }
+}
