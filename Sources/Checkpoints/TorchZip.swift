@@ -10,6 +10,8 @@ public enum TorchZipDefect: Error, Equatable, Sendable {
   case localHeader(entry: String)
   /// The entry's bytes run into the next entry or into the directory.
   case overlap(entry: String)
+  /// The CRC-32 of the entry's bytes is not the one that the directory records.
+  case sum(entry: String)
 }
 
 /// The directory of a torch file in zip form: which entries it holds and where. Nothing in it is unpickled.

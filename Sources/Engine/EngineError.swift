@@ -1,3 +1,4 @@
+import Checkpoints
 import Platform
 import Repository
 
@@ -5,6 +6,8 @@ import Repository
 public enum EngineError: Error, Sendable {
   /// The checkpoint has defects, each as one sentence.
   case incomplete(path: String, defects: [String])
+  /// The checkpoint is still being written, as `sign` tells; `defects` are what it lacks so far, each as one sentence.
+  case stillBeingWritten(path: String, defects: [String], sign: Saving)
   /// Entries were skipped and `--strict` was given.
   case skipped(path: String, entries: [String])
   /// A file was written to while it was read.

@@ -94,6 +94,11 @@ struct ErrorText: Sendable {
         lines: defects + [
           "\(path) is not a complete checkpoint, so nothing was pushed. Push an earlier step, or pass --allow-incomplete."
         ], code: .damage)
+    case .stillBeingWritten(let path, let defects, let sign):
+      return ErrorText(
+        lines: defects + [
+          "\(path) is still being written (\(sign.words)); wait for the save to end or pass --wait. Nothing was pushed."
+        ], code: .damage)
     case .skipped(let path, let entries):
       return ErrorText(
         lines: entries + ["\(path) has entries that cannot be kept, and --strict was given."], code: .failed)
@@ -103,7 +108,7 @@ struct ErrorText: Sendable {
         code: .failed)
     case .vanished(let path):
       return ErrorText(
-        "\(path) disappeared while it was read: the checkpoint was rotated away. Push another step.",
+        "\(path) disappeared while it was read: the checkpoint was rotated away, which is no damage. Take another step.",
         code: .failed)
     case .nothingToPush(let path): return ErrorText("\(path) holds no file to push", code: .failed)
     case .tooLargeForRecord(let path, let size, let limit):

@@ -18,6 +18,7 @@ enum PushCommand: Command {
       OptionSpec("eval", "FILE", repeats: true, "Evaluation results for the archive record."),
       OptionSpec("note", "TEXT", "A sentence for the archive record."),
       OptionSpec("allow-incomplete", "Keep a torn or incomplete checkpoint all the same, marked as such."),
+      SaveWait.option,
       OptionSpec("strict", "Fail where something cannot be kept: an unreadable file, a socket, a pipe."),
       OptionSpec("dry-run", "Read and compare everything, send nothing, and tell what would be sent."),
     ] + Ranks.options,
@@ -157,6 +158,7 @@ enum PushCommand: Command {
       + arguments.strings("eval").map { ($0, .evaluation) }
     request.note = arguments.string("note")
     request.allowsIncomplete = arguments.has("allow-incomplete")
+    request.patience = try SaveWait.patience(arguments)
     request.isStrict = arguments.has("strict")
     request.isDryRun = arguments.has("dry-run")
     request.rank = try Ranks.find(arguments, environment.variables)
