@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test(
-    "of an event file that is cut or has one wrong bit, what comes before that is read and nothing that is wrong"
+    "of an event file that is cut or has one wrong bit, all is read that is whole and nothing that is wrong"
   )
   func hostile() throws {
     let whole = try scalars(events)
@@ -44,7 +44,9 @@ import Testing
       var flipped = bytes
       flipped[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
       let read = try scalars(try scratch.write("flipped", flipped))
-      #expect(zip(read, whole).allSatisfy { $0 == $1 } && read.count < whole.count)
+      let lost = whole.count - read.count
+      #expect((0...whole.count).contains(lost) && (lost > 0 || read.elementsEqual(whole, by: ==)))
+      #expect(read.allSatisfy { scalar in whole.contains { $0 == scalar } })
     }
   }
 

@@ -17,7 +17,8 @@ package struct EventFile {
   /// An event file that is read from its beginning.
   package init(_ file: OpenFile) { self.file = file }
 
-  /// Gives every scalar with its tag and step, in the file's order, up to the end or the first record that is torn or damaged.
+  /// Gives every scalar with its tag and step, in the file's order, up to the end or the first record whose length cannot be trusted.
+  /// A record whose bytes are damaged is passed over.
   ///
   /// Throws `SystemError`.
   package mutating func scalars(_ take: (String, Int, Double) -> Void) throws(SystemError) {
@@ -30,8 +31,7 @@ package struct EventFile {
       if length <= UInt64(Self.maximumRecord) {
         guard let record = try bytes(at: offset + 12, count: Int(length) + 4) else { return }
         let event = record.prefix(Int(length))
-        guard CRC32C.masked(event) == littleEndian(record.suffix(4)) else { return }
-        Self.read(event, take)
+        if CRC32C.masked(event) == littleEndian(record.suffix(4)) { Self.scalars(ofEvent: event, take) }
       }
       offset += 16 + Int(length)
     }
@@ -47,7 +47,10 @@ package struct EventFile {
     return start + count <= buffer.count ? buffer[start..<start + count] : nil
   }
 
-  private static func read(_ event: ArraySlice<UInt8>, _ take: (String, Int, Double) -> Void) {
+  /// Gives every scalar of one `Event`.
+  package static func scalars(
+    ofEvent event: ArraySlice<UInt8>, _ take: (String, Int, Double) -> Void
+  ) {
     var step: UInt64 = 0
     var summaries: [ArraySlice<UInt8>] = []
     var fields = ProtobufFields(event)
