@@ -199,6 +199,7 @@ struct CheckpointSource: Sendable {
     document.adopt(findings)
     document.environment = request.environment
     if !found.curves.isEmpty { document.curves = found.curves }
+    document.findBest()
     return ArchiveRecord(
       snapshot: snapshot, manifest: manifest, document: document,
       attachments: onlyGiven ? Array(attachments.prefix(givenNames.count)) : attachments)

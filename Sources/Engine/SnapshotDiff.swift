@@ -71,7 +71,10 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
       if !changes.isEmpty { hyperparameters[file] = changes }
     }
     versions = Self.changes(Self.versions(before.record), Self.versions(after.record))
-    environment = Self.changes(Self.environment(before.record), Self.environment(after.record))
+    // Against a record that leaves the environment out, everything in it would differ.
+    let isKnown = before.record?.environment != nil && after.record?.environment != nil
+    environment = Self.changes(
+      Self.environment(before.record, whole: isKnown), Self.environment(after.record, whole: isKnown))
     metrics = Self.changes(
       before.snapshot.metrics.mapValues(JSONValue.double), after.snapshot.metrics.mapValues(JSONValue.double))
     contents = Self.changes(Self.contents(before), Self.contents(after))
@@ -104,13 +107,13 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
       .mapValues(JSONValue.string)
   }
 
-  private static func environment(_ record: RecordDocument?) -> [String: JSONValue] {
+  private static func environment(_ record: RecordDocument?, whole: Bool) -> [String: JSONValue] {
     guard let record else { return [:] }
     var values: [String: JSONValue] = [:]
     func set(_ name: String, _ text: String?) { values[name] = text.map(JSONValue.string) }
     set("host", record.provenance.host)
     set("program", record.provenance.program)
-    guard let environment = record.environment else { return values }
+    guard whole, let environment = record.environment else { return values }
     set("system", environment.system)
     set("code.commit", environment.code?.commit)
     set("code.branch", environment.code?.branch)

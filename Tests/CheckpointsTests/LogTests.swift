@@ -103,4 +103,18 @@ import Testing
     for (step, value) in [(1, 1.0), (2, 2), (3, 3), (2, 20), (6, 6)] { curves.add("loss", step, value) }
     #expect(curves.points["loss"] == [[1, 1], [2, 20], [3, 3]])
   }
+
+  @Test("a log's lines that are no rows, too long or hold too many values are left out, and the others read")
+  func lines() {
+    let many = "{\"a\": [\(String(repeating: "0,", count: 20_000))0]}"
+    let long = "{\"a\": \"\(String(repeating: "x", count: 1 << 20))\"}"
+    let text =
+      "{\"step\": 1, \"api_key\": \"SECRET\"}\n\nno\n[1]\n\(many)\n\(long)\n{\"global_step\": 2}\n{\"step\""
+    let rows = LogText.rows(jsonLines: Array(text.utf8))
+    #expect(rows.map { $0["step"]?.integer } == [1, 2] && rows[0]["api_key"]?.text == JSONValue.mask)
+    let csv = LogText.rows(csv: Array("step,loss,name\r\n1,0.5,x\r\n\r\n2,,\r\n3,nan,1,2,3".utf8))
+    #expect(
+      csv.map { $0["step"]?.integer } == [1, 2, 3]
+        && csv[0] == .object(["step": .integer(1), "loss": .double(0.5)]))
+  }
 }

@@ -176,4 +176,16 @@ import Testing
     }
     #expect(try await world.verify(.deep).damages.isEmpty)
   }
+
+  @Test("where the training names no best checkpoint, the least validation loss up to here is the best")
+  func best() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
+    try scratch.write(
+      "checkpoint-10/trainer_state.json",
+      #"{"global_step": 10, "log_history": [{"step": 5, "eval_loss": 1}, {"step": 10, "eval_loss": 2}]}"#)
+    let snapshot = try await world.push(path).snapshot
+    let record = try #require(try await ArchiveRecord.read(of: snapshot, from: try await world.repository()))
+    #expect(record.best == .init(metric: "eval_loss", value: 1, step: 5, greaterIsBetter: false))
+  }
 }

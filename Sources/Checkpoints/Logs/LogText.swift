@@ -4,15 +4,15 @@ enum LogText {
   /// (swift/trainers, 4.6); each row gets it as `step`.
   static func rows(jsonLines bytes: [UInt8]) -> [JSONValue] {
     var log = ThinnedLog()
-    for line in bytes.split(separator: UInt8(ascii: "\n")) where line.count <= maximumLine {
-      guard let clean = try? maskingSecrets(in: Array(line)), let row = try? JSONValue(parsing: clean),
-        case .object(var members) = row
-      else { continue }
+    eachLine(bytes) { line in
+      guard let clean = try? maskingSecrets(in: Array(line)),
+        let row = try? JSONValue(parsing: clean, limit: maximumValues), case .object(var members) = row
+      else { return }
       if members["step"] == nil {
         let step = members["global_step/max_steps"]?.text?.split(separator: "/").first.flatMap { Int64($0) }
         members["step"] = step.map(JSONValue.integer) ?? members["global_step"]
       }
-      log.add(.object(members), values: members.count)
+      log.add(.object(members), values: max(members.count, line.count / 8))
     }
     return log.rows
   }
@@ -22,13 +22,13 @@ enum LogText {
   static func rows(csv bytes: [UInt8]) -> [JSONValue] {
     var log = ThinnedLog()
     var names: [String]?
-    for line in bytes.split(separator: UInt8(ascii: "\n")) where line.count <= maximumLine {
+    eachLine(bytes) { line in
       let cells = line.filter { $0 != UInt8(ascii: "\r") }
         .split(separator: UInt8(ascii: ","), omittingEmptySubsequences: false)
         .map { String(decoding: $0, as: UTF8.self) }
       guard let columns = names else {
         names = cells
-        continue
+        return
       }
       var members: [String: JSONValue] = [:]
       for (name, cell) in zip(columns, cells) {
@@ -44,4 +44,16 @@ enum LogText {
   }
 
   private static let maximumLine = 1 << 20
+  /// How many values one row may hold.
+  private static let maximumValues = 10_000
+
+  /// One line after the other, without a list of them all; longer ones are left out.
+  private static func eachLine(_ bytes: [UInt8], _ take: (ArraySlice<UInt8>) -> Void) {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+      if !line.isEmpty, line.count <= maximumLine { take(line) }
+      rest = rest.dropFirst(line.count + 1)
+    }
+  }
 }

@@ -46,7 +46,9 @@ enum DiffCommand: Command {
   /// The differences as sections, each behind an empty line; what is the same in both has none.
   static func lines(_ diff: SnapshotDiff, width: Int, mostFiles: Int) -> [String] {
     var lines: [String] = []
-    func section(_ title: String, _ changes: [SnapshotDiff.Change]) {
+    func section(
+      _ title: String, _ changes: [SnapshotDiff.Change], _ words: (JSONValue?) -> String = DiffCommand.words
+    ) {
       if changes.isEmpty { return }
       var table = Table([(title, .left), ("A", .left), ("B", .left)])
       for change in changes { table.add([change.name, words(change.before), words(change.after)]) }
@@ -57,7 +59,7 @@ enum DiffCommand: Command {
     }
     section("VERSIONS", diff.versions)
     section("CODE AND MACHINE", diff.environment)
-    section("METRICS", diff.metrics)
+    section("METRICS", diff.metrics, metric)
     section("CONTENTS", diff.contents)
     if !diff.files.isEmpty {
       var table = Table([("FILES", .left), ("A", .right), ("B", .right), ("NEW", .right)])
@@ -83,6 +85,10 @@ enum DiffCommand: Command {
     let percent = Quantity.fixed(Double(diff.sharedBytes) / Double(diff.bytesAfter) * 100, digits: 1)
     return
       "files: \(counts); \(Quantity.format(bytes: diff.sharedBytes)) of B (\(percent) %) are shared with A"
+  }
+
+  private static func metric(_ value: JSONValue?) -> String {
+    value?.number.map(Quantity.format(metric:)) ?? words(value)
   }
 
   private static func words(_ value: JSONValue?) -> String { value?.words ?? "-" }
