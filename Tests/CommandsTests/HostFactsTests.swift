@@ -76,6 +76,7 @@ private func gather(_ scratch: Scratch, _ variables: [String: String] = [:]) -> 
   }
   let start = ContinuousClock.now
   #expect(output("echo x; exec sleep 60", 0.2) == nil)
+  #expect(output("exec >&-; exec sleep 60", 0.2) == nil, "the end of the output is not the end")
   #expect(ContinuousClock.now - start < .seconds(30))
   #expect(output("echo x; exit 3", 20) == nil)
   #expect(output("printf hello", 20) == "hello")

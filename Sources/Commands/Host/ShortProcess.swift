@@ -9,7 +9,8 @@ struct ShortProcess {
   /// All its environment variables.
   let variables: [String: String]
 
-  /// What it prints, at most `limit` bytes; nil where it cannot be started, fails, or takes longer than so many seconds. Blocks.
+  /// What it prints, at most `limit` bytes; nil where it cannot be started, fails, or takes longer than so many
+  /// seconds. Blocks for at most twice that time and a second.
   func output(within seconds: Double, limit: Int) -> [UInt8]? {
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return nil }
@@ -19,10 +20,26 @@ struct ShortProcess {
     close(ends[1])
     guard let child else { return nil }
     let (bytes, isAtEnd) = Self.read(ends[0], within: seconds, limit: limit)
-    if !isAtEnd { kill(child, SIGKILL) }
+    let status = isAtEnd ? Self.status(of: child, within: seconds) : nil
+    if status == nil {
+      kill(child, SIGKILL)
+      // One that hangs in a dead file system does not even die; it must not hold up whoever asked.
+      _ = Self.status(of: child, within: 1)
+    }
+    return status == 0 || bytes.count >= limit ? bytes : nil
+  }
+
+  /// How a child ended; nil where it has not within so many seconds.
+  private static func status(of child: pid_t, within seconds: Double) -> Int32? {
+    let end = ContinuousClock.now + .seconds(seconds)
     var status: Int32 = 0
-    while waitpid(child, &status, 0) < 0, errno == EINTR {}
-    return isAtEnd && status == 0 || bytes.count >= limit ? bytes : nil
+    while true {
+      let found = waitpid(child, &status, WNOHANG)
+      if found == child { return status }
+      if found < 0, errno != EINTR { return nil }
+      if ContinuousClock.now >= end { return nil }
+      usleep(1000)
+    }
   }
 
   private func start(output: Int32) -> pid_t? {
