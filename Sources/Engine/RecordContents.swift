@@ -40,8 +40,10 @@ extension RecordDocument {
     if curves?.isEmpty ?? true { curves = other.curves }
     if modules == nil { (modules, parameters, dtypes) = (other.modules, other.parameters, other.dtypes) }
     notices = (notices ?? []) + (other.notices ?? []).filter { !(notices ?? []).contains($0) }
-    parts = (parts ?? [:]).merging(other.parts ?? [:]) { $0.joined(with: $1) }
-    let found = Set((parts ?? [:]).keys.compactMap(Findings.Part.init(rawValue:)))
+    guard let theirs = other.parts else { return }
+    let joined = (parts ?? [:]).merging(theirs) { $0.joined(with: $1) }
+    parts = joined
+    let found = Set(joined.keys.compactMap(Findings.Part.init(rawValue:)))
     use = Findings.Use(parts: found).rawValue
   }
 }
@@ -49,11 +51,13 @@ extension RecordDocument {
 extension RecordDocument.Part {
   /// Both parts' files. What several processes see counts once, as far as it is named.
   fileprivate func joined(with other: Self) -> Self {
+    if self == other { return self }
     var joined = self
     let names = Set(files).union(other.files).sorted()
     let shared = Set(files).intersection(other.files).count
     joined.files = Array(names.prefix(Self.maximumNames))
-    joined.count = max(count, other.count, count.addingReportingOverflow(other.count - shared).partialValue)
+    let sum = max(0, count).addingReportingOverflow(max(0, other.count) - shared).partialValue
+    joined.count = max(count, other.count, sum)
     if count == files.count, other.count == other.files.count { joined.count = names.count }
     return joined
   }

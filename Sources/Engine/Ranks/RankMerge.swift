@@ -120,7 +120,7 @@ struct RankMerge: Sendable {
     var names: [String: Set<String>] = [:]
     for (share, record) in records {
       document.remarks += record.remarks.filter { !document.remarks.contains($0) }
-      document.add(record)
+      if share.share != records.first?.0.share { document.add(record) }
       for file in record.files where names[file.name, default: []].insert(file.sha256).inserted {
         var name = file.name
         if names[name, default: []].count > 1 {
