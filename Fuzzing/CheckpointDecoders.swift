@@ -111,6 +111,8 @@ private func inspect(_ bytes: [UInt8], _ scratch: String) throws {
   let name = tree[Int(bytes.first ?? 0) % tree.count]
   try Data(bytes.dropFirst()).write(to: URL(filePath: "\(place)/\(name)"))
   let inspection = try Inspection(place)
+  _ = inspection.contentNotices()
+  _ = try DeepCheck(inspection).run()
   guard inspection.findings.metrics.values.allSatisfy(\.isFinite) else {
     throw Broken(rule: "metrics are finite")
   }

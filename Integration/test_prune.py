@@ -1,8 +1,11 @@
 """Prune keeps just what the policy says, and deletes bytes only in a second, later look."""
 
+import os
+import time
+
 import pytest
 
-from harness.trees import assert_same, make_checkpoint
+from harness.trees import assert_same, copy_fixture, digest, make_checkpoint
 
 STEPS = [100, 200, 300, 400, 500, 600]
 
@@ -97,3 +100,36 @@ def test_an_unreadable_snapshot_stops_every_deletion(pushed):
     before = pushed.objects.keys()
     pushed.ck("prune", "--keep-last", "2", "--yes", "--grace", "0s", expect=(1, 3))
     assert pushed.objects.keys() == before
+
+
+def test_old_snapshots_can_be_thinned_to_their_weights(repository, tmp_path):
+    ck, kept = repository.ck, {}
+    # The newer first: what both have is then in its packs, and those of the older one go.
+    for step in (20, 10):
+        source = copy_fixture(f"hf_full/checkpoint-{step}", tmp_path / "out")
+        ck("push", source, "--run", "demo", "--tag", f"t{step}", "--metric", f"eval_loss={9 - step / 10}")
+        kept[step] = source
+    time.sleep(2.1)
+    before = repository.objects.keys()
+    said = ck("prune", "--thin-after", "1s", "--dry-run")
+    assert "thin" in said.out and repository.objects.keys() == before
+    ck("prune", "--thin-after", "1s", "--grace", "0s")
+    thinned = {entry["step"]: entry for entry in ck("list", "demo", "--json").json["snapshots"]}
+    assert [thinned[step]["thinned"] for step in (10, 20)] == [True, False]
+    assert thinned[10]["tags"] == ["t10"] and "weights only" in ck("list", "demo").out
+    ck("prune", "--keep-last", "5", "--grace", "0s")
+    assert repository.objects.stored_bytes("packs/") < sum(
+        size for key, size in before.items() if key.startswith("packs/"))
+    ck("verify", "--deep")
+
+    refused = ck.restore("demo@10", tmp_path / "strict", "--strict", expect=1)
+    assert "thinned" in refused.err and not (tmp_path / "strict").exists()
+    ck.restore("demo@t10", tmp_path / "weights")
+    names = set(os.listdir(tmp_path / "weights"))
+    assert "model.safetensors" in names and not names & {"optimizer.pt", "trainer_state.json"}
+    for name in names:
+        assert digest(tmp_path / "weights" / name) == digest(kept[10] / name)
+    ck.restore("demo@20", tmp_path / "whole")
+    assert_same(tmp_path / "whole", kept[20])
+    ck("remove", "demo@20", "--yes")
+    ck("resume", tmp_path / "fresh", "--run", "demo", expect=4)

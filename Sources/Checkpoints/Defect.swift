@@ -138,6 +138,7 @@ extension TorchZipDefect {
     case .directory(let reason): reason
     case .localHeader(let entry): "its entry \(entry) is not where the zip directory says"
     case .overlap(let entry): "its entry \(entry) runs into what follows it"
+    case .sum(let entry): "the bytes of its entry \(entry) do not match their CRC-32"
     }
   }
 }

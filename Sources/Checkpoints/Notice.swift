@@ -13,6 +13,8 @@ public struct Notice: Equatable, Sendable {
     case localBaseModel(String)
     /// The adapter does not say what it belongs to.
     case noBaseModel
+    /// What the files' bytes and times look like.
+    case content(ContentNotice)
     /// The file that describes the others is too long to be read, so these were not checked; `size` is in bytes.
     case tooLongToCheck(size: Int)
     /// The file is newer, by so many seconds, than the one that is written last.
@@ -32,6 +34,7 @@ public struct Notice: Equatable, Sendable {
       return
         "\(name) names its base model by a path, \(escaped(path.utf8)): without that model the adapter is worthless, "
         + "so keep it too."
+    case .content(let content): return content.sentence(name)
     case .noBaseModel: return "\(name) does not name the base model: without it the adapter is worthless."
     case .tooLongToCheck(let size):
       return "\(name) has \(displaySize(size)), more than is read: the files that it names were not checked."

@@ -14,7 +14,8 @@ public struct Place: Equatable, Sendable {
     self.init(String(cString: resolved), isFile: isFile)
   }
 
-  init(_ absolute: String, isFile: Bool) {
+  /// The place of an absolute path without links, which need not be there.
+  package init(_ absolute: String, isFile: Bool) {
     components = absolute.split(separator: "/").map(String.init)
     self.isFile = isFile
   }

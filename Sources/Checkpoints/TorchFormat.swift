@@ -21,7 +21,7 @@ public enum TorchFormat: Equatable, Sendable {
   ]
 
   /// Looks at a file's first bytes, at most 4 KiB. Throws `SystemError`.
-  public init(of file: OpenFile) throws(SystemError) {
+  public init(of file: some ByteSource) throws(SystemError) {
     self.init(start: try file.bytes(at: 0, count: 4096))
   }
 

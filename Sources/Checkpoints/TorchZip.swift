@@ -10,6 +10,8 @@ public enum TorchZipDefect: Error, Equatable, Sendable {
   case localHeader(entry: String)
   /// The entry's bytes run into the next entry or into the directory.
   case overlap(entry: String)
+  /// The CRC-32 of the entry's bytes is not the one that the directory records.
+  case sum(entry: String)
 }
 
 /// The directory of a torch file in zip form: which entries it holds and where. Nothing in it is unpickled.
@@ -58,7 +60,7 @@ public struct TorchZip: Sendable {
   public let directoryOffset: Int
 
   /// Reads and checks a file's directory. Throws `TorchZipDefect` where it is not whole, or `SystemError`.
-  public init(reading file: OpenFile) throws {
+  public init(reading file: some ByteSource) throws {
     let end = try ZipEnd(reading: file)
     guard end.directorySize <= Self.maximumDirectory else {
       throw TorchZipDefect.directory(reason: "its directory would have \(end.directorySize) bytes")
@@ -79,7 +81,7 @@ public struct TorchZip: Sendable {
 
   /// The bytes of a stored entry. Throws `TorchZipDefect` where its header is wrong, it is compressed or has more than
   /// `limit` bytes, or `SystemError`.
-  public func bytes(of entry: Entry, in file: OpenFile, limit: Int) throws -> [UInt8] {
+  public func bytes(of entry: Entry, in file: some ByteSource, limit: Int) throws -> [UInt8] {
     guard entry.method == 0, entry.storedSize == entry.size, entry.size <= limit else {
       throw TorchZipDefect.directory(reason: "\(entry.display) is compressed or larger than \(limit) bytes")
     }
@@ -89,7 +91,7 @@ public struct TorchZip: Sendable {
   }
 
   /// Where the stored bytes of an entry lie in the file. Throws `TorchZipDefect` where its own header is wrong, or `SystemError`.
-  public static func range(of entry: Entry, in file: OpenFile) throws -> Range<Int> {
+  public static func range(of entry: Entry, in file: some ByteSource) throws -> Range<Int> {
     let start = try entry.dataOffset ?? readHeader(entry, file)
     return start..<start + entry.storedSize
   }
@@ -105,7 +107,7 @@ public struct TorchZip: Sendable {
     }
   }
 
-  private mutating func readHeaders(of file: OpenFile) throws {
+  private mutating func readHeaders(of file: some ByteSource) throws {
     let checked = min(entries.count, Self.checkedHeaders)
     for sample in 0..<checked {
       let index = checked < 2 ? 0 : sample * (entries.count - 1) / (checked - 1)
@@ -119,7 +121,7 @@ public struct TorchZip: Sendable {
   }
 
   /// Where an entry's bytes begin, by its own header, which must be there and name it.
-  private static func readHeader(_ entry: Entry, _ file: OpenFile) throws -> Int {
+  private static func readHeader(_ entry: Entry, _ file: some ByteSource) throws -> Int {
     let bytes = try file.bytes(at: entry.headerOffset, count: LocalHeader.size + entry.name.count)
     guard let header = LocalHeader(bytes), bytes.dropFirst(LocalHeader.size).elementsEqual(entry.name) else {
       throw TorchZipDefect.localHeader(entry: entry.display)

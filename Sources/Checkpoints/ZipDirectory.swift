@@ -12,7 +12,7 @@ struct ZipEnd {
 
   /// Reads the end record (the file's last 22 bytes, as torch writes no comment), the zip64 record where its locator
   /// stands before it, and checks them against each other. Throws `TorchZipDefect` or `SystemError`.
-  init(reading file: OpenFile) throws {
+  init(reading file: some ByteSource) throws {
     let tailSize = Self.endSize + Self.locatorSize + Self.zip64Size
     let tail = try file.bytes(at: max(0, file.size - tailSize), count: tailSize)
     let end = tail.suffix(Self.endSize)

@@ -16,6 +16,8 @@ struct CheckpointSource: Sendable {
   let inspection: Inspection
   let request: Push.Request
 
+  /// What keeps it from being complete, each as one sentence.
+  private let faults: [String]
   private let facts: ArchiveFacts
   private let attachments: [ArchiveRecord.Attachment]
   /// The names in the record of the files that the user gave for it.
@@ -28,16 +30,39 @@ struct CheckpointSource: Sendable {
   /// A hole from this size on begins and ends a chunk, so that few zeros are stored with the data; in bytes.
   private static let leastCutHole = 1 << 20
 
-  /// Looks at the checkpoint and at the files that go with it: headers and small files only.
+  /// Looks at the checkpoint, once its save has ended, and at the files that go with it: headers and small files only.
   ///
-  /// - Throws: `EngineError.incomplete`, `.skipped`, `.nothingToPush`, `.badRun`, `.tooLargeForRecord`; `SystemError`.
-  init(_ request: Push.Request, chunkSize: Int) throws {
-    let inspection = try Inspection(request.path)
+  /// - Throws: `EngineError.incomplete`, `.stillBeingWritten`, `.vanished`, `.skipped`, `.nothingToPush`, `.badRun`, `.tooLargeForRecord`;
+  ///   `SystemError`, `CancellationError`.
+  static func look(
+    _ request: Push.Request, _ repository: Repository, _ resources: Resources, _ progress: Progress
+  ) async throws -> CheckpointSource {
+    // What one process of many does not see may be another one's: whoever joins their shares decides.
+    let isAlone = request.rank == nil
+    let look = try await SaveWatch(repository.surroundings, disk: resources.disk, progress: progress)
+      .look(request.path, patience: request.patience) { isAlone || !$0.isAbsence }
+    progress.begin(.check)
+    return try await resources.disk.run { [chunkSize = repository.info.chunkSize] in
+      try CheckpointSource(request, look, chunkSize: chunkSize)
+    }
+  }
+
+  private init(_ request: Push.Request, _ look: SaveWatch.Look, chunkSize: Int) throws {
+    let inspection = look.inspection
     let tree = inspection.tree
     let skipped = tree.skipped.map(\.sentence)
-    let defects = Self.defects(of: inspection, request).map(\.sentence)
-    if !defects.isEmpty, !request.allowsIncomplete {
-      throw EngineError.incomplete(path: request.path, defects: defects)
+    var defects = look.defects.map(\.sentence)
+    if !request.allowsIncomplete {
+      if let sign = look.saving {
+        throw EngineError.stillBeingWritten(path: request.path, defects: defects, sign: sign)
+      }
+      if let gone = look.defects.first(where: { $0.kind == .vanished }) {
+        throw EngineError.vanished(path: gone.file.map(tree.root.display) ?? request.path)
+      }
+      if !defects.isEmpty { throw EngineError.incomplete(path: request.path, defects: defects) }
+    }
+    if let sign = look.saving {
+      defects.append("it was still being written when it was pushed (\(sign.words)).")
     }
     if !skipped.isEmpty, request.isStrict { throw EngineError.skipped(path: request.path, entries: skipped) }
     guard !tree.files.isEmpty || request.rank != nil, request.rank == nil || !tree.isSingleFile else {
@@ -47,7 +72,7 @@ struct CheckpointSource: Sendable {
     run = request.run ?? inspection.suggestedRun
     guard ObjectKey.isValid(run: run) else { throw EngineError.badRun(run) }
     step = request.step ?? inspection.step ?? 0
-    var warnings = skipped + defects
+    var warnings = skipped + defects + inspection.contentNotices().map(\.sentence)
     if !defects.isEmpty { warnings.append("the checkpoint is incomplete and is marked so.") }
     if inspection.layout == "plain" {
       warnings.append("\(request.path) is no checkpoint of a known layout; its files are kept as they are.")
@@ -88,6 +113,7 @@ struct CheckpointSource: Sendable {
     let given = try Self.attachments(request)
     self.request = request
     self.inspection = inspection
+    faults = defects
     self.files = files
     self.holes = holes
     self.facts = facts
@@ -112,6 +138,8 @@ struct CheckpointSource: Sendable {
 
   /// The directory that the files' paths begin at.
   var root: OpenDirectory { inspection.tree.root }
+  /// Whether all of it is there and whole, and nobody wrote to it.
+  var isComplete: Bool { faults.isEmpty }
   /// Sum of the files' sizes in bytes.
   var bytes: Int { files.reduce(0) { $0 + $1.status.size } }
 
@@ -166,7 +194,7 @@ struct CheckpointSource: Sendable {
     Snapshot(
       id: manifest.id, run: run, step: step, time: manifest.time, kind: manifest.kind,
       layout: inspection.layout,
-      complete: Self.defects(of: inspection, request).isEmpty, files: manifest.files.count,
+      complete: isComplete, files: manifest.files.count,
       bytes: manifest.bytes,
       addedBytes: addedBytes,
       metrics: metrics, tags: Set((former?.tags ?? []) + request.tags).sorted(),
@@ -181,8 +209,7 @@ struct CheckpointSource: Sendable {
     var document = RecordDocument(
       id: snapshot.id, run: run, step: step, time: snapshot.time, layout: snapshot.layout,
       complete: snapshot.complete,
-      remarks: Self.defects(of: inspection, request).map(\.sentence)
-        + inspection.tree.skipped.map(\.sentence),
+      remarks: faults + inspection.tree.skipped.map(\.sentence),
       note: request.note,
       metrics: snapshot.metrics,
       best: findings.best.map {
@@ -227,11 +254,6 @@ struct CheckpointSource: Sendable {
     return [
       "\(run)@\(step) exists with other content (\(ids)); both are kept, and each is addressed by its id."
     ]
-  }
-
-  /// What is wrong with it. What one process of many does not see may be another one's: whoever joins their shares decides.
-  private static func defects(of inspection: Inspection, _ request: Push.Request) -> [Defect] {
-    inspection.defects.filter { request.rank == nil || !$0.isAbsence }
   }
 
   private static func attributes(_ status: FileStatus) -> Manifest.Attributes {

@@ -1,3 +1,4 @@
+import Checkpoints
 import Platform
 import Repository
 
@@ -5,6 +6,8 @@ import Repository
 public enum EngineError: Error, Sendable {
   /// The checkpoint has defects, each as one sentence.
   case incomplete(path: String, defects: [String])
+  /// The checkpoint is still being written, as `sign` tells; `defects` are what it lacks so far, each as one sentence.
+  case stillBeingWritten(path: String, defects: [String], sign: Saving)
   /// Entries were skipped and `--strict` was given.
   case skipped(path: String, entries: [String])
   /// A file was written to while it was read.
@@ -39,6 +42,10 @@ public enum EngineError: Error, Sendable {
   case noSuchRank(Int, worldSize: Int)
   /// A selection that leaves nothing to restore.
   case nothingSelected
+  /// Training cannot go on from anything in a directory or of a run; `hint` says what there is.
+  case nothingToResume(directory: String, run: String, hint: String)
+  /// A snapshot does not fit where training is to go on, and `--strict` was given.
+  case unfit([FitWarning])
   /// Two of the processes that push together have different content under one path.
   case ranksDisagree(path: String, ranks: [Int])
   /// Prunes kept condemning what a push was using.

@@ -6,6 +6,8 @@ public final class Progress: Sendable {
   /// What is being done.
   public enum Phase: String, Sendable {
     case check = "checking"
+    case save = "waiting for the save to end"
+    case read = "reading"
     case compare = "comparing with the repository"
     case wait = "waiting for the other processes"
     case send = "sending"

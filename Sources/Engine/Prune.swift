@@ -11,6 +11,8 @@ public struct Prune: Sendable {
   public struct Report: Sendable {
     /// What was decided on each snapshot, by run and step.
     public var decisions: [RetentionPolicy.Decision] = []
+    /// The snapshots of which the weights alone stay, as they were before.
+    public var thinned: [Snapshot] = []
     /// Objects that this prune found unused and that a later one removes when the grace period is over.
     public var condemnedObjects = 0
     /// Their bytes.
@@ -57,9 +59,12 @@ public struct Prune: Sendable {
     var deleted = Set<String>()
     for record in due { report.add(state.split(record, unless: &deleted)) }
     report.decisions = decisions(state.snapshots, now: state.now)
+    report.thinned = state.thinnable(report.decisions)
     let condemned = deleted.union(waiting.flatMap(\.objects))
     report.add(
-      condemned: state.unused(after: Set(report.forgotten.map(\.key)), grace: grace, condemned: condemned))
+      condemned: state.unused(
+        after: Set((report.forgotten + report.thinned).map(\.key)), thinned: Set(report.thinned.map(\.key)),
+        grace: grace, condemned: condemned))
     do {
       report.abortedUploads = try await abandonedUploads(now: state.now).count
     } catch StoreError.denied {
@@ -76,8 +81,14 @@ public struct Prune: Sendable {
     try await deleteCondemned(&report, &proof)
     let before = try await RepositoryState.load(repository, &proof)
     report.decisions = decisions(before.snapshots, now: before.now)
+    // What stays of a snapshot is committed before the whole one goes.
+    for snapshot in before.thinnable(report.decisions)
+    where try await Thinning(repository, grace: grace).run(snapshot) {
+      report.thinned.append(snapshot)
+    }
     // A marker that somebody has changed since it was listed stays: it may be a milestone now.
-    let unchanged = try await concurrently(report.forgotten, limit: 8) { [repository] listed in
+    let unchanged = try await concurrently(report.forgotten + report.thinned, limit: 8) {
+      [repository] listed in
       try await repository.snapshot(at: listed.key) == listed ? listed : nil
     }
     let removed = unchanged.compactMap { $0 }
@@ -171,6 +182,8 @@ private struct RepositoryState {
   let now: Timestamp
   private let infos: [String: ObjectInfo]
   private var packsOf: [String: Set<String>]
+  /// The packs that a snapshot needs when it is thinned, where it has something to let go.
+  private let thinPacksOf: [String: Set<String>]
   private let neededPacks: Set<String>
   private let neededManifests: Set<String>
   private let neededRecords: Set<String>
@@ -202,9 +215,12 @@ private struct RepositoryState {
         reason: "a snapshot's marker cannot be read: \(broken.objectAndDetail)")
     }
     var packsOf: [String: Set<String>] = [:]
+    var thinPacksOf: [String: Set<String>] = [:]
     for (snapshot, result) in try await repository.manifests(of: listing.snapshots) {
       switch result {
-      case .success(let manifest): packsOf[snapshot.key] = Set(manifest.packs.map(\.key))
+      case .success(let manifest):
+        packsOf[snapshot.key] = Set(manifest.packs.map(\.key))
+        thinPacksOf[snapshot.key] = manifest.thinned.map { Set($0.packs.map(\.key)) }
       case .failure(let error):
         throw EngineError.unsafeToDelete(
           reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
@@ -212,15 +228,18 @@ private struct RepositoryState {
     }
     let state = RepositoryState(
       snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects,
-      now: listing.now,
-      packsOf: packsOf)
+      now: listing.now, packsOf: packsOf, thinPacksOf: thinPacksOf)
     for snapshot in listing.snapshots { packsOf[snapshot.key]?.insert(snapshot.manifest.key) }
     let isWhole = try await proof.check(
       markers: listing.snapshots.map(\.key), objects: state.objects, needs: packsOf, at: packs.now)
     return isWhole ? state : nil
   }
 
-  private init(snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>]) {
+  private init(
+    snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>],
+    thinPacksOf: [String: Set<String>]
+  ) {
+    self.thinPacksOf = thinPacksOf
     self.snapshots = snapshots
     self.objects = objects
     self.now = now
@@ -239,6 +258,11 @@ private struct RepositoryState {
     return result
   }
   private var goneManifests: Set<String> = []
+
+  /// The snapshots that are to be thinned and have something to let go.
+  func thinnable(_ decisions: [RetentionPolicy.Decision]) -> [Snapshot] {
+    decisions.filter { $0.thins && thinPacksOf[$0.snapshot.key] != nil }.map(\.snapshot)
+  }
 
   /// How many objects of a record are needed again, and those that are there and needed by nobody, which join `deleted`.
   func split(
@@ -261,10 +285,13 @@ private struct RepositoryState {
   }
 
   /// The objects that no snapshot needs but `forgotten` ones, and that either those needed or that are older than `grace`
-  /// seconds: younger ones may belong to a push that is under way.
-  func unused(after forgotten: Set<String>, grace: Double, condemned: Set<String>) -> [ObjectInfo] {
+  /// seconds: younger ones may belong to a push that is under way. Of the `thinned` among the forgotten, the weights' packs are needed.
+  func unused(
+    after forgotten: Set<String>, thinned: Set<String> = [], grace: Double, condemned: Set<String>
+  ) -> [ObjectInfo] {
     let remaining = snapshots.filter { !forgotten.contains($0.key) }
-    let packs = remaining.reduce(into: Set<String>()) { $0.formUnion(packsOf[$1.key] ?? []) }
+    var packs = remaining.reduce(into: Set<String>()) { $0.formUnion(packsOf[$1.key] ?? []) }
+    for key in thinned { packs.formUnion(thinPacksOf[key] ?? []) }
     let manifests = Set(remaining.map(\.manifest.key))
     let records = Set(remaining.map(\.record))
     let hadPacks = forgotten.reduce(into: Set<String>()) { $0.formUnion(packsOf[$1] ?? []) }

@@ -36,6 +36,8 @@ public struct Push: Sendable {
     public var isDryRun = false
     /// Whether a checkpoint with defects is kept all the same, marked as incomplete.
     public var allowsIncomplete = false
+    /// For how many seconds the end of a save is waited for; nil not to wait.
+    public var patience: Double?
     /// Whether entries that cannot be kept are an error.
     public var isStrict = false
     /// Which of many processes this is, where these push one checkpoint together.
@@ -82,10 +84,7 @@ public struct Push: Sendable {
   /// - Throws: `EngineError`, `FormatError`, `StoreError`, `SystemError`, `CancellationError`; then no snapshot was committed, and
   ///   what was sent is found by the next push.
   public func run(_ request: Request) async throws -> Report {
-    progress.begin(.check)
-    let source = try await resources.disk.run { [chunkSize = repository.info.chunkSize] in
-      try CheckpointSource(request, chunkSize: chunkSize)
-    }
+    let source = try await CheckpointSource.look(request, repository, resources, progress)
     for _ in 0..<Self.attempts {
       if let report = try await attempt(request, source) { return report }
     }
@@ -115,7 +114,8 @@ public struct Push: Sendable {
         warnings: source.warnings + leftOut + source.collisions(manifest, with: known.snapshots))
     }
     let commit = Commit(repository, grace: grace)
-    if added == 0, let former,
+    // What was kept as incomplete may have been pushed before its save had ended, with all bytes there by chance.
+    if added == 0, let former, former.complete || !source.isComplete,
       let present = try await commit.present(former, if: { $0.hasSameTree(as: manifest) })
     {
       return report(

@@ -129,7 +129,7 @@ final class RestoreTarget: Sendable {
     return lstat(path, &inner) == 0 && stat(parent, &outer) == 0 && inner.st_dev != outer.st_dev
   }
 
-  private static func split(_ path: String) -> (parent: String, name: String) {
+  static func split(_ path: String) -> (parent: String, name: String) {
     guard let slash = path.lastIndex(of: "/") else { return (".", path) }
     let parent = String(path[..<slash])
     return (parent.isEmpty ? "/" : parent, String(path[path.index(after: slash)...]))
@@ -141,14 +141,14 @@ final class RestoreTarget: Sendable {
   }
 
   /// Whether something stands at a path that a restore would have to replace. An empty directory is nothing.
-  private static func isOccupied(_ path: String) -> Bool {
+  static func isOccupied(_ path: String) -> Bool {
     var status = stat()
     guard lstat(path, &status) == 0 else { return false }
     guard status.st_mode & S_IFMT == S_IFDIR, let directory = try? OpenDirectory(path) else { return true }
     return (try? directory.names().isEmpty) != true
   }
 
-  private static func makeDirectories(_ path: String) throws {
+  static func makeDirectories(_ path: String) throws {
     if mkdir(path, 0o777) == 0 || errno == EEXIST || errno == EISDIR { return }
     guard errno == ENOENT else { throw SystemError.last("mkdir", path) }
     try makeDirectories(split(path).parent)

@@ -13,6 +13,10 @@ public struct RetentionPolicy: Equatable, Sendable {
   public var within: Double?
   /// Keep what carries one of these tags.
   public var tags: [String]
+  /// Let the files go that only training needs, of what is kept and was pushed longer ago than so many seconds.
+  public var thinAfter: Double?
+  /// By what a run's best snapshot is told, which is never thinned.
+  public var ranking = Ranking()
 
   /// A rule of `--keep-best`.
   public struct Best: Equatable, Sendable {
@@ -39,7 +43,7 @@ public struct RetentionPolicy: Equatable, Sendable {
     self.tags = tags
   }
 
-  /// Whether there is no rule at all.
+  /// Whether no rule says what to keep.
   public var isEmpty: Bool { last == nil && best.isEmpty && every == nil && within == nil && tags.isEmpty }
 
   /// What happens to one snapshot, and why.
@@ -48,6 +52,8 @@ public struct RetentionPolicy: Equatable, Sendable {
     public let snapshot: Snapshot
     /// Why it is kept; empty where it is not.
     public let reasons: [String]
+    /// Whether its weights alone are kept.
+    public var thins = false
     /// Whether it is kept.
     public var keeps: Bool { !reasons.isEmpty }
   }
@@ -55,7 +61,7 @@ public struct RetentionPolicy: Equatable, Sendable {
   /// Decides on all snapshots of one run, in their order.
   ///
   /// It never empties a run: the newest complete snapshot stays whatever the rules say, or the newest where none is complete.
-  /// Milestones stay. Incomplete snapshots take no other's place among the last or the best.
+  /// Milestones stay. These, the best, by a rule, a label or `ranking`, and what is incomplete are never thinned. Incomplete snapshots take no other's place among the last or the best.
   public func decide(_ snapshots: [Snapshot], now: Timestamp) -> [Decision] {
     let ordered = snapshots.sorted(by: SnapshotAddress.precedes)
     let complete = ordered.filter(\.complete)
@@ -63,13 +69,23 @@ public struct RetentionPolicy: Equatable, Sendable {
     func keep(_ snapshot: Snapshot, _ reason: String) { reasons[snapshot.key, default: []].append(reason) }
 
     if isEmpty { for snapshot in ordered { keep(snapshot, "no rule was given") } }
-    if let newest = complete.last ?? ordered.last { keep(newest, "newest") }
-    for snapshot in ordered where snapshot.milestone { keep(snapshot, "milestone") }
+    // What training may have to go on from, or somebody may want to see again as it was.
+    var whole = Set(ordered.filter { !$0.complete || $0.isThinned || $0.tags.contains("best") }.map(\.key))
+    if let best = ranking.order(complete).first { whole.insert(best.key) }
+    if let newest = complete.last ?? ordered.last {
+      keep(newest, "newest")
+      whole.insert(newest.key)
+    }
+    for snapshot in ordered where snapshot.milestone {
+      keep(snapshot, "milestone")
+      whole.insert(snapshot.key)
+    }
     if let last { for snapshot in complete.suffix(max(0, last)) { keep(snapshot, "last \(last)") } }
     for rule in best {
       guard let (metric, _) = rule.ranking.chosen(for: complete) else { continue }
       for snapshot in rule.ranking.order(complete).prefix(max(0, rule.count)) {
         keep(snapshot, "best \(rule.count) by \(metric)")
+        whole.insert(snapshot.key)
       }
     }
     if let every, every > 0 {
@@ -81,6 +97,12 @@ public struct RetentionPolicy: Equatable, Sendable {
     for tag in tags {
       for snapshot in ordered where snapshot.tags.contains(tag) { keep(snapshot, "tag \(tag)") }
     }
-    return ordered.map { Decision(snapshot: $0, reasons: reasons[$0.key] ?? []) }
+    return ordered.map { snapshot in
+      let reasons = reasons[snapshot.key] ?? []
+      let isOld = thinAfter.map { now.seconds(since: snapshot.time) > $0 } ?? false
+      return Decision(
+        snapshot: snapshot, reasons: reasons,
+        thins: isOld && !reasons.isEmpty && !whole.contains(snapshot.key))
+    }
   }
 }

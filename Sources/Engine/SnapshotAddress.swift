@@ -42,7 +42,7 @@ public struct SnapshotAddress: Equatable, Sendable {
 
   /// The one snapshot that the address means.
   ///
-  /// `latest` and `best` pass over incomplete snapshots; a snapshot that carries the tag `best` is it, whatever the metrics say.
+  /// `latest` and `best` pass over incomplete snapshots; a complete one that carries the tag `best` is it, whatever the metrics say.
   ///
   /// - Throws: `EngineError.notFound` or `.ambiguous`.
   public func resolve(in snapshots: [Snapshot], best: Ranking) throws(EngineError) -> Snapshot {
@@ -54,8 +54,8 @@ public struct SnapshotAddress: Equatable, Sendable {
     case .tag(let tag): matches = candidates.filter { $0.tags.contains(tag) }
     case .id(let prefix): matches = candidates.filter { $0.id.hasPrefix(prefix) }
     case .latest: matches = candidates.filter(\.complete).max { Self.precedes($0, $1) }.map { [$0] } ?? []
-    case .best where candidates.contains { $0.tags.contains("best") }:
-      matches = candidates.filter { $0.tags.contains("best") }
+    case .best where candidates.contains { $0.complete && $0.tags.contains("best") }:
+      matches = candidates.filter { $0.complete && $0.tags.contains("best") }
     case .best: matches = best.order(candidates.filter(\.complete)).first.map { [$0] } ?? []
     }
     guard let match = matches.first else { throw .notFound(address: text, hint: hint(candidates)) }
@@ -91,7 +91,7 @@ public struct SnapshotAddress: Equatable, Sendable {
     }
   }
 
-  private static func hint(run: String, _ snapshots: [Snapshot]) -> String {
+  static func hint(run: String, _ snapshots: [Snapshot]) -> String {
     let runs = Set(snapshots.map(\.run)).sorted()
     if runs.isEmpty { return "the repository holds no snapshot yet" }
     return "the runs are \(runs.prefix(5).joined(separator: ", "))\(runs.count > 5 ? ", …" : "")"

@@ -57,6 +57,8 @@ public struct Snapshot: Codable, Equatable, Sendable {
   public var milestone: Bool
   /// A sentence by whoever pushed it.
   public var note: String?
+  /// True where a prune let the files go that only training needs, and this is what stayed.
+  public var thinned: Bool?
   /// The manifest.
   public var manifest: ManifestReference
 
@@ -84,6 +86,8 @@ public struct Snapshot: Codable, Equatable, Sendable {
     self.manifest = manifest
   }
 
+  /// Whether a prune has left weights alone.
+  public var isThinned: Bool { thinned == true }
   /// `RUN@STEP`, the way people address it.
   public var address: String { "\(run)@\(step)" }
   /// The key of its marker.

@@ -134,6 +134,28 @@ import Testing
     #expect(throws: ExportError.self) { try export(path) }
   }
 
+  @Test(
+    "distributed checkpoints give the model's tensors alone, under its own names",
+    arguments: [
+      ("dcp_fsdp2/step-3", 21), ("hf_fsdp2_parts/checkpoint-3", 21), ("megatron_torch_dist/iter_0001000", 17),
+    ])
+  func distributed(_ name: String, _ count: Int) throws {
+    let tensors = try export("\(fixtures)/\(name)").tensors
+    #expect(tensors.count == count)
+    if count == 21 {
+      #expect(tensors["model.embed_tokens.weight"]?.0.shape == [64, 16] && tensors["lm_head.weight"] != nil)
+    }
+    #expect(tensors.values.allSatisfy { $0.1.contains { $0 != 0 } || $0.0.name.hasSuffix("bias") })
+  }
+
+  @Test("a distributed checkpoint without one of its files is refused")
+  func distributedFileMissing() throws {
+    let scratch = try Scratch()
+    let path = try scratch.copy("dcp_fsdp2/step-3", as: "step-3")
+    try scratch.remove("step-3/__1_0.distcp")
+    #expect(throws: SystemError.self) { try export(path) }
+  }
+
   @Test("pieces that leave a gap, overlap or reach outside make no tensor")
   func coverage() throws {
     let file = try RelativePath("a")

@@ -6,7 +6,7 @@ private let spec = CommandSpec(
   name: "sample", summary: "A command for tests.", operands: "PATH", operandCount: 1...2,
   options: [
     OptionSpec("keep-last", "N", "A number."), OptionSpec("tag", "LABEL", repeats: true, "Labels."),
-    OptionSpec("force", "A flag."),
+    OptionSpec("force", "A flag."), OptionSpec("wait", orTime: "TIME", "How long to wait."),
   ])
 
 @Test func anOptionTakesItsValueFromTheNextWordOrBehindAnEqualsSign() throws {
@@ -63,4 +63,18 @@ func aWrongLineIsNamed(_ words: [String], _ expected: String) {
     }
     #expect(!spec.examples.isEmpty, "\(spec.name) has no example")
   }
+}
+
+@Test func aTimeThatMayBeLeftOutIsTakenOnlyFromWhatIsOne() throws {
+  func seconds(_ words: String...) throws -> Double? {
+    let arguments = try Arguments(words, for: spec)
+    #expect(arguments.operands == ["path"])
+    return try arguments.seconds("wait", absent: 1800)
+  }
+  #expect(try seconds("path") == nil)
+  #expect(try seconds("--wait", "path") == 1800)
+  #expect(try seconds("path", "--wait") == 1800)
+  #expect(try seconds("--wait", "10m", "path") == 600)
+  #expect(try seconds("--wait=90s", "path") == 90)
+  #expect(throws: UsageError.self) { try seconds("--wait=soon", "path") }
 }

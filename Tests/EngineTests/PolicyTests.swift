@@ -24,7 +24,7 @@ private let now = Timestamp(seconds: 1_700_000_000)
 
 @Suite("Retention") struct RetentionTests {
   /// A run of random snapshots, and a policy of random rules.
-  private func random(_ generator: inout Seeded) -> ([Snapshot], RetentionPolicy) {
+  fileprivate func random(_ generator: inout Seeded) -> ([Snapshot], RetentionPolicy) {
     let steps = Set(
       (0..<Int.random(in: 1...30, using: &generator)).map { _ in Int.random(in: 0...100, using: &generator) })
     let snapshots = steps.map { step in
@@ -118,6 +118,22 @@ private let now = Timestamp(seconds: 1_700_000_000)
   }
 }
 
+extension RetentionTests {
+  @Test("incomplete snapshots change nothing for the complete ones, whatever the rules; the seed is printed")
+  func incompleteBesideOthers() {
+    var generator = Seeded()
+    for _ in 0..<500 {
+      let (snapshots, policy) = random(&generator)
+      let complete = snapshots.filter(\.complete)
+      guard !complete.isEmpty else { continue }
+      func kept(_ snapshots: [Snapshot]) -> [Snapshot] {
+        policy.decide(snapshots, now: now).filter { $0.keeps && $0.snapshot.complete }.map(\.snapshot)
+      }
+      #expect(kept(snapshots) == kept(complete), "\(policy)")
+    }
+  }
+}
+
 @Suite("Addresses") struct AddressTests {
   private let snapshots = [
     snapshot(100, metrics: ["eval_loss": 0.5, "accuracy": 0.9]),
@@ -145,6 +161,19 @@ private let now = Timestamp(seconds: 1_700_000_000)
   func bestLabel() throws {
     let labelled = snapshots + [snapshot(400, tags: ["best"])]
     #expect(try SnapshotAddress("demo@best").resolve(in: labelled, best: Ranking()).step == 400)
+  }
+
+  @Test("an incomplete snapshot is never the best, be it labelled so or the only one with a metric")
+  func incompleteIsNotBest() throws {
+    let labelled = snapshots + [snapshot(500, complete: false, tags: ["best"])]
+    #expect(try SnapshotAddress("demo@best").resolve(in: labelled, best: Ranking()).step == 200)
+    #expect(try SnapshotAddress("demo@500").resolve(in: labelled, best: Ranking()).step == 500)
+    let alone = [snapshot(1, complete: false, tags: ["best"], metrics: ["eval_loss": 0.1])]
+    for name in ["best", "latest"] {
+      #expect(throws: EngineError.self) {
+        try SnapshotAddress("demo@\(name)").resolve(in: alone, best: Ranking())
+      }
+    }
   }
 
   @Test("what names nothing, or several, is an error that says what there is")

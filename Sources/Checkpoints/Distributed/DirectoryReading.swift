@@ -1,6 +1,11 @@
 import Platform
 
 extension CheckpointReader {
+  /// The path of a file of a directory, nil being the root.
+  func path(_ file: RelativePath, in directory: RelativePath?) -> RelativePath {
+    directory.flatMap { try? $0.appending(file.bytes) } ?? file
+  }
+
   /// The path of `name` in a directory, nil being the root. `name` is a single component.
   func path(_ name: String, in directory: RelativePath?) -> RelativePath {
     let whole = directory.flatMap { try? $0.appending(name.utf8) } ?? (try? RelativePath(name))

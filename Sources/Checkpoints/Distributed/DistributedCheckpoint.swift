@@ -31,6 +31,9 @@ public struct DistributedCheckpoint: Sendable {
   public struct Tensor: Equatable, Sendable {
     /// Its full name, for example `model.lm_head.weight`.
     public let name: String
+    /// The names of the dictionaries that it was in and its own, for example `model` and `lm_head.weight`; the full name alone where the
+    /// metadata does not tell.
+    public let path: [String]
     /// The element type in safetensors' words, or torch's own name where these have none.
     public let dtype: String
     /// Its dimensions; their product fits an `Int`.
@@ -63,6 +66,7 @@ public struct DistributedCheckpoint: Sendable {
     var reader = MetadataReader()
     let root = try Pickle(bytes, maximumValues: MetadataReader.maximumValues).root
     let places = try reader.places(root)
+    try reader.readPaths(root)
     (tensors, objects) = try reader.state(root, places)
     var sizes: [RelativePath: Int] = [:]
     for place in places.values {
@@ -82,11 +86,22 @@ public struct DistributedCheckpointError: Error, Equatable, Sendable {
 private struct MetadataReader {
   static let maximumValues = 32_000_000
   private var work = 200_000_000
+  /// Where each name stood in the nested dictionaries that were saved.
+  private var paths: [String: [String]] = [:]
 
   /// The name and the corner of what a place is for. torch's own index hint takes no part in its comparison.
   struct Key: Hashable {
     let name: String
     let offsets: [Int]?
+  }
+
+  /// torch/distributed/checkpoint/_nested_dict.py: the flattened names and the keys that they were put together from.
+  mutating func readPaths(_ root: Pickle.Value) throws {
+    for (key, value) in root["planner_data"]?.entries ?? [] {
+      try charge(value)
+      guard value.width <= 64, let name = key.text, let keys = value.elements else { continue }
+      paths[name] = keys.map { $0.text ?? $0.integer.map(String.init) ?? "" }
+    }
   }
 
   mutating func places(_ root: Pickle.Value) throws -> [Key: DistributedCheckpoint.Place] {
@@ -161,7 +176,9 @@ private struct MetadataReader {
       }
       chunks.append(.init(offsets: offsets, sizes: sizes, place: place))
     }
-    return .init(name: name, dtype: TorchTensor.dtype(named: type) ?? type, shape: shape, chunks: chunks)
+    return .init(
+      name: name, path: paths[name] ?? [name], dtype: TorchTensor.dtype(named: type) ?? type, shape: shape,
+      chunks: chunks)
   }
 
   private mutating func entries(

@@ -148,7 +148,7 @@ struct DistributedParts {
   private func path(_ name: String) -> RelativePath { reader.path(name, in: directory) }
 
   private func path(_ file: RelativePath) -> RelativePath {
-    directory.flatMap { try? $0.appending(file.bytes) } ?? file
+    reader.path(file, in: directory)
   }
 }
 

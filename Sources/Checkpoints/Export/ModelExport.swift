@@ -102,8 +102,11 @@ public struct ModelExport: Sendable {
   /// The tensors under the names that they will have.
   private func plans() throws -> [TensorPlan] {
     let checkpoint = CheckpointReader(tree: inspection.tree, place: inspection.place)
-    var tensors = try WeightFiles(checkpoint: checkpoint).plans()
+    let files = WeightFiles(checkpoint: checkpoint)
+    var tensors = try files.named()
+    if tensors.isEmpty, let shards = DistributedShards(checkpoint) { tensors = try shards.plans() }
     if tensors.isEmpty, let shards = ZeroShards(checkpoint) { tensors = try shards.plans() }
+    if tensors.isEmpty { tensors = try files.only() }
     guard !tensors.isEmpty else { throw ExportError.noWeights(layout: inspection.layout) }
     var names: Set<String> = []
     for index in tensors.indices {

@@ -4,13 +4,18 @@ import Platform
 struct WeightFiles {
   let checkpoint: CheckpointReader
 
-  /// The tensors, in the order of their files; none where the root has no file of weights.
-  func plans() throws -> [TensorPlan] {
-    let files = checkpoint.tree.files.map(\.path).filter { $0.parent == nil }
+  private var files: [RelativePath] { checkpoint.tree.files.map(\.path).filter { $0.parent == nil } }
+
+  /// The tensors of files that are named as weights, in the order of these; none where the root has none.
+  func named() throws -> [TensorPlan] {
     let safetensors = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".safetensors") }
     if !safetensors.isEmpty { return try safetensors.flatMap(self.safetensors) }
     let torch = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".bin") }
-    if !torch.isEmpty { return try torch.flatMap { try torchFile($0) } }
+    return try torch.flatMap { try torchFile($0) }
+  }
+
+  /// The tensors of the one file that may hold a model by its kind; none where the root has none or several.
+  func only() throws -> [TensorPlan] {
     let others = files.filter { path in
       Self.extensions.contains(where: path.name.hasSuffix) && !Self.isTrainingState(path.name)
     }
@@ -104,7 +109,7 @@ struct WeightFiles {
 
   /// A model's tensors in what a file holds: under one of the usual names; or the whole; or, where modules were saved one by
   /// one, under the names of these.
-  private static func stateDictionary(_ root: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
+  static func stateDictionary(_ root: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
     for name in ["model_state_dict", "state_dict", "model", "module", "net", "weights"] {
       if let inner = root[name].map({ tensors(of: $0) }), !inner.isEmpty { return inner }
     }

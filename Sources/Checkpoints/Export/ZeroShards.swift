@@ -29,10 +29,7 @@ struct ZeroShards {
   }
 
   private static func latest(_ checkpoint: CheckpointReader) -> RelativePath? {
-    guard let path = try? RelativePath("latest"), let file = try? checkpoint.tree.root.open(path),
-      let bytes = try? file.bytes(at: 0, count: 256)
-    else { return nil }
-    return try? RelativePath(String(decoding: bytes, as: UTF8.self).trimmed)
+    (try? RelativePath("latest")).flatMap(checkpoint.line).flatMap { try? RelativePath($0) }
   }
 
   /// The tensors of the model. Throws `ExportError`, `SystemError`, and what reading torch files throws.
@@ -265,13 +262,5 @@ extension Pickle.Value {
     guard let elements else { return nil }
     let numbers = elements.compactMap(\.integer)
     return numbers.count == elements.count ? numbers : nil
-  }
-}
-
-extension String {
-  /// Without white space at both ends.
-  fileprivate var trimmed: String {
-    let text = drop(while: \.isWhitespace)
-    return String(text.reversed().drop(while: \.isWhitespace).reversed())
   }
 }

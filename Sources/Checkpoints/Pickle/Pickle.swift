@@ -7,6 +7,8 @@
 public final class Pickle: Sendable {
   /// The most values that are read unless the caller says otherwise; about 40 bytes of memory each.
   public static let maximumValues = 4_000_000
+  /// A module or class with a longer name is none, in bytes.
+  static let longestName = 1024
 
   /// Where a value stands in `nodes`.
   typealias Reference = Int32
@@ -198,9 +200,11 @@ extension Pickle {
 
     /// The dotted name of a class or function, for example `torch.FloatStorage`.
     public var global: String? {
-      guard case .global(let module, let name) = node, let module = at(module).text, let name = at(name).text
+      // Many calls may share one name, so a hostile one of megabytes would be made a string again and again.
+      guard case .global(let module, let name) = node, let module = at(module).utf8, let name = at(name).utf8,
+        module.count <= Pickle.longestName, name.count <= Pickle.longestName
       else { return nil }
-      return "\(module).\(name)"
+      return String(decoding: module, as: UTF8.self) + "." + String(decoding: name, as: UTF8.self)
     }
     /// The dotted name of what a call or an object's construction would call.
     public var callee: String? { call.flatMap { at($0.callee).global } }

@@ -18,7 +18,7 @@ public struct TorchObject: Sendable {
   /// Reads the pickle of a file; no storage is read.
   ///
   /// Throws `TorchZipDefect`, `PickleError` or `SystemError`.
-  public init(reading file: OpenFile) throws {
+  public init(reading file: some ByteSource) throws {
     if try TorchFormat(of: file) == .legacy {
       self = try Self.legacy(file)
     } else {
@@ -27,7 +27,7 @@ public struct TorchObject: Sendable {
   }
 
   /// The object of a zip whose directory was read already. Throws as the other initialiser does.
-  public init(_ zip: TorchZip, in file: OpenFile) throws { self = try Self.zip(zip, file) }
+  public init(_ zip: TorchZip, in file: some ByteSource) throws { self = try Self.zip(zip, file) }
 
   /// Where a storage's bytes lie.
   private enum Storage {
@@ -38,7 +38,7 @@ public struct TorchObject: Sendable {
   /// Where the bytes of a storage lie in the file that this was read from, or nil where it has none of that key.
   ///
   /// Throws `TorchZipDefect` where the entry's own header is wrong, or `SystemError`.
-  public func range(of storage: String, in file: OpenFile) throws -> Range<Int>? {
+  public func range(of storage: String, in file: some ByteSource) throws -> Range<Int>? {
     switch storages[storage] {
     case .entry(let entry): try TorchZip.range(of: entry, in: file)
     case .range(let range): range
@@ -48,7 +48,7 @@ public struct TorchObject: Sendable {
 
   /// The object of a zip that was cut: its pickle is the first entry (caffe2/serialize/inline_container.cc), so that it may be
   /// there although the directory is lost. Nil where it is not; no storage is known.
-  init?(startOf file: OpenFile) throws(SystemError) {
+  init?(startOf file: some ByteSource) throws(SystemError) {
     let header = try file.bytes(at: 0, count: 1024)
     guard header.count > 30, header.starts(with: [0x50, 0x4b, 3, 4]) else { return nil }
     let nameLength = Int(littleEndian(header[26..<28]))
@@ -74,7 +74,7 @@ public struct TorchObject: Sendable {
     self.isBigEndian = isBigEndian
   }
 
-  private static func zip(_ zip: TorchZip, _ file: OpenFile) throws -> TorchObject {
+  private static func zip(_ zip: TorchZip, _ file: some ByteSource) throws -> TorchObject {
     guard let entry = zip.entry("data.pkl") else {
       throw TorchZipDefect.directory(reason: "it has no data.pkl")
     }
@@ -96,7 +96,7 @@ public struct TorchObject: Sendable {
   }
 
   /// The five pickles that a file of the older form begins with. How long they are shows only by reading them.
-  private static func legacyPickles(_ file: OpenFile) throws -> [Pickle] {
+  private static func legacyPickles(_ file: some ByteSource) throws -> [Pickle] {
     var length = 1 << 20
     while true {
       let bytes = try file.bytes(at: 0, count: length)
@@ -116,7 +116,7 @@ public struct TorchObject: Sendable {
     }
   }
 
-  private static func legacy(_ file: OpenFile) throws -> TorchObject {
+  private static func legacy(_ file: some ByteSource) throws -> TorchObject {
     let pickles = try legacyPickles(file)
     var position = pickles[4].end
     let sizes = storageSizes(pickles[3])

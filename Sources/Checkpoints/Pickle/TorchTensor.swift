@@ -83,7 +83,8 @@ public struct TorchTensor: Equatable, Sendable {
   static func storage(_ id: Pickle.Value) -> (key: String, size: Int)? {
     guard let place = id.elements(limit: 8), place.count >= 5, place[0].isText("storage"),
       let kind = place[1].global,
-      let key = place[2].text, let elements = place[4].integer, elements >= 0,
+      (place[2].utf8?.count ?? 0) <= Pickle.longestName, let key = place[2].text,
+      let elements = place[4].integer, elements >= 0,
       let unit = kind.hasSuffix(".UntypedStorage") ? 1 : storageTypes[kind].flatMap({ itemSizes[$0] })
     else { return nil }
     let (size, overflow) = elements.multipliedReportingOverflow(by: unit)

@@ -56,6 +56,10 @@ struct ConfigurationKey: Sendable {
       configuration.policy.within = Quantity.seconds(value)
       return configuration.policy.within != nil
     },
+    key("prune.thin_after", "a time such as \"30d\"") { value, configuration in
+      configuration.policy.thinAfter = Quantity.seconds(value)
+      return configuration.policy.thinAfter != nil
+    },
     key("prune.keep_tags", "labels") { value, configuration in
       configuration.policy.tags.append(value)
       return Tagging.isValid(value)

@@ -48,7 +48,8 @@ struct Arguments: Sendable {
         guard inline == nil else { throw UsageError("--\(name) takes no value", command: command.name) }
         values[name] = [""]
       } else {
-        guard let value = inline ?? rest.popFirst() else {
+        let isLeftOut = option.isValueOptional && rest.first.flatMap(Quantity.seconds) == nil
+        guard let value = inline ?? (isLeftOut ? "" : rest.popFirst()) else {
           throw UsageError("--\(name) needs a value: --\(name) \(option.value ?? "")", command: command.name)
         }
         if !option.repeats, values[name] != nil {
@@ -111,9 +112,10 @@ struct Arguments: Sendable {
     return bytes
   }
 
-  /// A length of time in seconds.
-  func seconds(_ name: String) throws(UsageError) -> Double? {
+  /// A length of time in seconds; `absent` where the option was given without one.
+  func seconds(_ name: String, absent: Double? = nil) throws(UsageError) -> Double? {
     guard let text = string(name) else { return nil }
+    if text.isEmpty, let absent { return absent }
     guard let seconds = Quantity.seconds(text) else {
       throw UsageError("--\(name) takes a time such as 24h or 30d, not \(text)", command: command.name)
     }

@@ -4,6 +4,8 @@ struct OptionSpec: Sendable {
   let name: String
   /// What its value is called, or nil for a flag without one.
   let value: String?
+  /// Whether the value may be left out.
+  let isValueOptional: Bool
   /// One sentence.
   let help: String
   /// Whether it may be given several times.
@@ -13,6 +15,7 @@ struct OptionSpec: Sendable {
   init(_ name: String, _ help: String) {
     self.name = name
     value = nil
+    isValueOptional = false
     self.help = help
     repeats = false
   }
@@ -21,8 +24,18 @@ struct OptionSpec: Sendable {
   init(_ name: String, _ value: String, repeats: Bool = false, _ help: String) {
     self.name = name
     self.value = value
+    isValueOptional = false
     self.repeats = repeats
     self.help = help
+  }
+
+  /// An option whose value, a time, may be left out: `--name`, `--name 10m` or `--name=10m`.
+  init(_ name: String, orTime value: String, _ help: String) {
+    self.name = name
+    self.value = value
+    isValueOptional = true
+    self.help = help
+    repeats = false
   }
 }
 

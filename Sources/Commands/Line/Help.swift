@@ -36,7 +36,9 @@ enum Help {
   }
 
   private static func list(_ options: [OptionSpec]) -> String {
-    let heads = options.map { "--\($0.name)" + ($0.value.map { " \($0)" } ?? "") }
+    let heads = options.map { option in
+      "--\(option.name)" + (option.value.map { option.isValueOptional ? "[=\($0)]" : " \($0)" } ?? "")
+    }
     let width = min(28, heads.map(\.count).max() ?? 0)
     return zip(heads, options).map { head, option in
       head.count <= width

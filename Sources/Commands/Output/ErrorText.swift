@@ -94,6 +94,11 @@ struct ErrorText: Sendable {
         lines: defects + [
           "\(path) is not a complete checkpoint, so nothing was pushed. Push an earlier step, or pass --allow-incomplete."
         ], code: .damage)
+    case .stillBeingWritten(let path, let defects, let sign):
+      return ErrorText(
+        lines: defects + [
+          "\(path) is still being written (\(sign.words)); wait for the save to end or pass --wait. Nothing was pushed."
+        ], code: .damage)
     case .skipped(let path, let entries):
       return ErrorText(
         lines: entries + ["\(path) has entries that cannot be kept, and --strict was given."], code: .failed)
@@ -103,7 +108,7 @@ struct ErrorText: Sendable {
         code: .failed)
     case .vanished(let path):
       return ErrorText(
-        "\(path) disappeared while it was read: the checkpoint was rotated away. Push another step.",
+        "\(path) disappeared while it was read: the checkpoint was rotated away, which is no damage. Take another step.",
         code: .failed)
     case .nothingToPush(let path): return ErrorText("\(path) holds no file to push", code: .failed)
     case .tooLargeForRecord(let path, let size, let limit):
@@ -151,6 +156,13 @@ struct ErrorText: Sendable {
     case .nothingSelected:
       return ErrorText(
         "no file of the snapshot is selected; ckbackup show --files lists them", code: .nothingMatched)
+    case .nothingToResume(let directory, let run, let hint):
+      return ErrorText(
+        "there is no complete checkpoint in \(directory), nor one of the run \(run) in the repository: \(hint)",
+        code: .nothingMatched)
+    case .unfit(let warnings):
+      return ErrorText(
+        lines: warnings.map(\.sentence) + ["Nothing was fetched, since --strict was given."], code: .failed)
     case .ranksDisagree(let path, let ranks):
       let who = ranks.map(String.init).joined(separator: " and ")
       return ErrorText(

@@ -16,6 +16,10 @@ enum PruneCommand: Command {
       OptionSpec("keep-within", "TIME", "Keep what was pushed within TIME, for example 30d."),
       OptionSpec("keep-tag", "LABEL", repeats: true, "Keep what carries LABEL."),
       OptionSpec(
+        "thin-after", "TIME",
+        "Of what stays and was pushed longer ago than TIME, keep what inference needs and let the training state go."
+      ),
+      OptionSpec(
         "grace", "TIME",
         "Delete what was marked as unused at least TIME ago (default 24h; a short TIME is not safe beside a push)."
       ),
@@ -24,6 +28,8 @@ enum PruneCommand: Command {
     ],
     details: """
       A snapshot stays when one rule keeps it. Milestones and the newest complete snapshot of a run stay whatever the rules say.
+      These, and the best by a rule, a label or its metric, are never thinned. A thinned snapshot keeps run, step, labels and record, and has an id of
+      its own; nobody can go on training from it as it was.
       Nothing is locked: snapshots go at once, and the bytes that nothing needs then are removed by a prune that runs after the
       grace period, so that a push beside it never loses any.
       """,
@@ -40,6 +46,7 @@ enum PruneCommand: Command {
       let reasons: [String]
     }
     let dryRun: Bool
+    let thinned: [String]
     let decisions: [Decision]
     let condemnedObjects: Int
     let condemnedBytes: Int
@@ -54,10 +61,11 @@ enum PruneCommand: Command {
 
   static func run(_ environment: Environment) async throws -> ExitCode {
     let arguments = environment.arguments
-    let policy = try policy(arguments) ?? environment.configuration.policy
-    guard !policy.isEmpty else {
+    var policy = try policy(arguments) ?? environment.configuration.policy
+    policy.ranking = environment.configuration.best
+    guard !policy.isEmpty || policy.thinAfter != nil else {
       throw UsageError(
-        "no rule says what to keep: give --keep-last, --keep-best, --keep-every, --keep-within or --keep-tag, or write a [prune] table into the configuration",
+        "no rule says what to keep: give --keep-last, --keep-best, --keep-every, --keep-within, --keep-tag or --thin-after, or write a [prune] table into the configuration",
         command: spec.name)
     }
     let grace = try arguments.seconds("grace") ?? environment.configuration.grace
@@ -79,7 +87,7 @@ enum PruneCommand: Command {
     for line in summary(report, isDryRun, grace) { environment.console.show(line) }
     try environment.console.json(
       Document(
-        dryRun: isDryRun,
+        dryRun: isDryRun, thinned: report.thinned.map(\.id),
         decisions: report.decisions.map {
           .init(snapshot: SnapshotDocument($0.snapshot), keeps: $0.keeps, reasons: $0.reasons)
         },
@@ -103,7 +111,8 @@ enum PruneCommand: Command {
       }
       policy.best.append(rule)
     }
-    return policy.isEmpty ? nil : policy
+    policy.thinAfter = try arguments.seconds("thin-after")
+    return policy.isEmpty && policy.thinAfter == nil ? nil : policy
   }
 
   /// More than half of a run of some length is seldom what somebody meant.
@@ -136,9 +145,11 @@ enum PruneCommand: Command {
     var table = Table([
       ("", .left), ("SNAPSHOT", .left), ("ID", .left), ("PUSHED", .left), ("SIZE", .right), ("WHY", .left),
     ])
+    let thinned = Set(report.thinned.map(\.key))
     for decision in report.decisions {
       table.add([
-        decision.keeps ? "keep" : "remove", decision.snapshot.address, decision.snapshot.id,
+        decision.keeps ? thinned.contains(decision.snapshot.key) ? "thin" : "keep" : "remove",
+        decision.snapshot.address, decision.snapshot.id,
         decision.snapshot.time.localMinute, Quantity.format(bytes: decision.snapshot.bytes),
         decision.keeps ? decision.reasons.joined(separator: ", ") : "no rule keeps it",
       ])
@@ -154,6 +165,11 @@ enum PruneCommand: Command {
     var lines = [
       "\(does("remove", "removed")) \(Quantity.count(going, "snapshot")) and \(isDryRun ? "keep" : "kept") \(kept)"
     ]
+    if !report.thinned.isEmpty {
+      lines.append(
+        "\(does("let", "let")) the training state of \(Quantity.count(report.thinned.count, "snapshot")) of these go"
+      )
+    }
     if report.deletedObjects > 0 {
       lines.append(
         "\(does("delete", "deleted")) \(Quantity.format(bytes: report.deletedBytes)) in \(Quantity.count(report.deletedObjects, "object")) that earlier prunes marked as unused"

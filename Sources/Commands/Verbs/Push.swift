@@ -19,6 +19,7 @@ enum PushCommand: Command {
       OptionSpec("note", "TEXT", "A sentence for the archive record."),
       OptionSpec("no-environment", "Leave code, machine, variables and packages out of the archive record."),
       OptionSpec("allow-incomplete", "Keep a torn or incomplete checkpoint all the same, marked as such."),
+      SaveWait.option,
       OptionSpec("strict", "Fail where something cannot be kept: an unreadable file, a socket, a pipe."),
       OptionSpec("dry-run", "Read and compare everything, send nothing, and tell what would be sent."),
     ] + Ranks.options,
@@ -164,6 +165,7 @@ enum PushCommand: Command {
       + arguments.strings("eval").map { ($0, .evaluation) }
     request.note = arguments.string("note")
     request.allowsIncomplete = arguments.has("allow-incomplete")
+    request.patience = try SaveWait.patience(arguments)
     request.isStrict = arguments.has("strict")
     request.isDryRun = arguments.has("dry-run")
     request.rank = try Ranks.find(arguments, environment.variables)

@@ -16,6 +16,12 @@ enum RestoreCommand: Command {
       OptionSpec(
         "rank", "R", "Only what process R of a training reads: its own files, and those that are for all."),
       OptionSpec("seed", "DIR", "Take from DIR what it has already, for example an older checkpoint."),
+      OptionSpec(
+        "for-world-size", "N",
+        "How many processes will train; by default what WORLD_SIZE, OMPI_COMM_WORLD_SIZE or SLURM_NTASKS says."
+      ),
+      OptionSpec(
+        "strict", "Fetch nothing where training could not go on here as it was: see below. Exit code 1."),
       OptionSpec("overwrite", "Replace what stands at TARGET, in one step when everything is there."),
     ],
     details: """
@@ -23,6 +29,9 @@ enum RestoreCommand: Command {
       below it, `*` stays within a name, `**/` matches any number of directories.
       The copy is built beside TARGET and gets its name when every byte is there and was checked. A restore that was interrupted
       goes on where it stopped when it is run again.
+      Before anything is fetched, the snapshot's record is compared with this machine: the number of processes, the versions of the
+      packages of PATH's python3, the commit of the working directory, the kind of processors, an adapter's base model. What does
+      not fit is warned of.
       """,
     examples: [
       "ckbackup restore llama-sft@best ./ckpt", "ckbackup restore llama-sft@latest ./model --only weights",
@@ -55,6 +64,7 @@ enum RestoreCommand: Command {
     if arguments.has("overwrite") { try refuseOverwriting(target, selection, environment) }
     let repository = try await environment.repository()
     let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
+    try await warnOfMisfits(snapshot, selection.part, environment, repository)
     let restore = Restore(
       repository, resources: try environment.resources(for: repository), progress: environment.progress)
     let report: Restore.Report
@@ -86,6 +96,27 @@ enum RestoreCommand: Command {
         fetchedBytes: report.fetchedBytes, resumedBytes: report.resumedBytes, seededBytes: report.seededBytes)
     )
     return .done
+  }
+
+  /// Tells what of a snapshot will not fit here, before anything of it is fetched.
+  private static func warnOfMisfits(
+    _ snapshot: Snapshot, _ part: Selection.Part, _ environment: Environment, _ repository: Repository
+  ) async throws {
+    let arguments = environment.arguments
+    let worldSize = try arguments.integer("for-world-size", atLeast: 1)
+    guard part != .record else { return }
+    var warnings = [FitWarning.noRecord]
+    if let facts = try await TrainingFacts.read(of: snapshot, from: repository) {
+      let variables = environment.variables
+      var place = try await BlockingPool(threads: 1).run {
+        TrainingPlace.here(for: facts, variables: variables)
+      }
+      if let worldSize { (place.worldSize, place.worldSizeSource) = (worldSize, "--for-world-size") }
+      warnings = FitWarning.all(of: facts, in: place, part: part)
+    }
+    if snapshot.isThinned, part != .weights { warnings.append(.thinned) }
+    if arguments.has("strict"), !warnings.isEmpty { throw EngineError.unfit(warnings) }
+    for warning in warnings { environment.console.warn(warning.sentence) }
   }
 
   /// Throws where a replacement would take more than a target with it.

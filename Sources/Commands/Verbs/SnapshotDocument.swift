@@ -16,6 +16,7 @@ struct SnapshotDocument: Encodable {
   let metrics: [String: Double]
   let tags: [String]
   let milestone: Bool
+  let thinned: Bool
   let note: String?
 
   init(_ snapshot: Snapshot) {
@@ -32,6 +33,7 @@ struct SnapshotDocument: Encodable {
     metrics = snapshot.metrics
     tags = snapshot.tags
     milestone = snapshot.milestone
+    thinned = snapshot.isThinned
     note = snapshot.note
   }
 }
@@ -39,6 +41,7 @@ struct SnapshotDocument: Encodable {
 extension Snapshot {
   /// Tags and what else a list says of a snapshot, in a few words.
   var marks: String {
-    ((milestone ? ["milestone"] : []) + tags + (complete ? [] : ["incomplete"])).joined(separator: ", ")
+    ((milestone ? ["milestone"] : []) + tags + (complete ? [] : ["incomplete"])
+      + (isThinned ? ["weights only"] : [])).joined(separator: ", ")
   }
 }

@@ -54,10 +54,7 @@ public struct RankPush: Sendable {
   /// - Throws: as `Push.run`, and `EngineError.ranksDisagree`.
   public func run(_ request: Push.Request) async throws -> Report {
     let rank = request.rank ?? .init(0, of: 1)
-    progress.begin(.check)
-    let source = try await resources.disk.run { [chunkSize = repository.info.chunkSize] in
-      try CheckpointSource(request, chunkSize: chunkSize)
-    }
+    let source = try await CheckpointSource.look(request, repository, resources, progress)
     let group = RankGroup(run: source.run, step: source.step, name: rank.group)
     let share = RankShare(group: group, rank: rank.rank, worldSize: rank.worldSize)
     let view = source.view

@@ -1,0 +1,69 @@
+import Checkpoints
+import FoundationEssentials
+import Glibc
+import Platform
+
+extension TrainingPlace {
+  /// How long a program that is asked may take, in seconds: importing nothing but metadata takes Python far less, and a file system
+  /// that hangs must not keep a restore from its work.
+  private static let patience = 5.0
+
+  /// What this machine tells of itself: the packages of the `python3` in PATH, the commit of the working directory, devices. What
+  /// cannot be found out stays unknown. Blocks its caller for some seconds at most.
+  ///
+  /// - Parameters:
+  ///   - facts: only what can be compared with these is looked for.
+  ///   - variables: the environment, in which launchers tell the number of processes.
+  public static func here(for facts: TrainingFacts, variables: [String: String]) -> TrainingPlace {
+    var place = TrainingPlace()
+    // In the order in which `push --distributed` believes launchers.
+    for name in ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"] {
+      guard let size = variables[name].flatMap({ Int($0) }), size > 0 else { continue }
+      (place.worldSize, place.worldSizeSource) = (size, name)
+      break
+    }
+    let home = variables["HOME"] ?? ""
+    place.exists = { path in
+      access(path.hasPrefix("~/") ? home + path.dropFirst() : path, F_OK) == 0 || errno == EACCES
+    }
+    if FitWarning.packages.contains(where: { facts.versions[$0] != nil }) { place.versions = packages() }
+    if facts.commit != nil { place.commit = commit() }
+    if facts.device != nil { place.device = device() }
+    return place
+  }
+
+  /// Asks Python for versions without importing a package, and without what lies in the working directory.
+  private static func packages() -> [String: String] {
+    let program = """
+      import sys
+      sys.path[:] = [path for path in sys.path if path]
+      import json
+      from importlib import metadata
+      found = {}
+      for name in sys.argv[1:]:
+          try:
+              found[name] = metadata.version(name)
+          except metadata.PackageNotFoundError:
+              pass
+      print(json.dumps(found))
+      """
+    let words = ["python3", "-c", program] + FitWarning.packages
+    guard let output = programOutput(words, seconds: patience, limit: 1 << 16) else { return [:] }
+    return (try? JSONDecoder().decode([String: String].self, from: Data(output))) ?? [:]
+  }
+
+  private static func commit() -> String? {
+    guard let output = programOutput(["git", "rev-parse", "HEAD"], seconds: patience, limit: 256) else {
+      return nil
+    }
+    let commit = String(decoding: output, as: UTF8.self).filter(\.isHexDigit)
+    return commit.count >= 40 ? commit : nil
+  }
+
+  /// By the device files of the drivers of Ascend and Nvidia; unknown where both or neither are there.
+  private static func device() -> TrainingFacts.Device? {
+    let hasNPU = access("/dev/davinci_manager", F_OK) == 0
+    let hasGPU = access("/dev/nvidiactl", F_OK) == 0
+    return hasNPU == hasGPU ? nil : hasNPU ? .npu : .cuda
+  }
+}

@@ -1,0 +1,71 @@
+import Glibc
+
+/// Runs a program and gives what it wrote to standard output.
+///
+/// It has no input, its errors are dropped, and it is killed with what it started when its time is over. Blocks its caller.
+///
+/// - Parameters:
+///   - words: the program, looked up in PATH, and its arguments.
+///   - seconds: how long it may take.
+///   - limit: the most bytes that it may write.
+/// - Returns: nil where it could not be started, failed, took too long or wrote too much.
+public func programOutput(_ words: [String], seconds: Double, limit: Int) -> [UInt8]? {
+  var ends: [Int32] = [0, 0]
+  guard pipe(&ends) == 0 else { return nil }
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  defer { close(ends[0]) }
+  guard let process = spawn(words, output: ends[1]) else {
+    close(ends[1])
+    return nil
+  }
+  close(ends[1])
+  let output = read(ends[0], until: Timestamp.now().nanoseconds + Int64(seconds * 1e9), limit: limit)
+  // Its group has its number. Where all of it has ended there is nobody to kill.
+  if output == nil { kill(-process, SIGKILL) }
+  var status: Int32 = 0
+  while waitpid(process, &status, 0) < 0, errno == EINTR {}
+  return status == 0 ? output : nil
+}
+
+/// Starts a program in a process group of its own.
+private func spawn(_ words: [String], output: Int32) -> pid_t? {
+  var actions = posix_spawn_file_actions_t()
+  var attributes = posix_spawnattr_t()
+  posix_spawn_file_actions_init(&actions)
+  posix_spawnattr_init(&attributes)
+  defer {
+    posix_spawn_file_actions_destroy(&actions)
+    posix_spawnattr_destroy(&attributes)
+  }
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+  posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
+  posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+  posix_spawnattr_setpgroup(&attributes, 0)
+  var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
+  defer { for argument in arguments { free(argument) } }
+  var process = pid_t()
+  guard let program = words.first,
+    posix_spawnp(&process, program, &actions, &attributes, &arguments, environ) == 0
+  else { return nil }
+  return process
+}
+
+/// Reads to the end; nil where that does not come in time or within the limit.
+private func read(_ descriptor: Int32, until end: Int64, limit: Int) -> [UInt8]? {
+  var output: [UInt8] = []
+  var buffer = [UInt8](repeating: 0, count: 4096)
+  while true {
+    let left = end - Timestamp.now().nanoseconds
+    guard left > 0 else { return nil }
+    var waiting = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    let ready = poll(&waiting, 1, Int32(clamping: left / 1_000_000 + 1))
+    if ready < 0, errno == EINTR { continue }
+    guard ready > 0 else { return nil }
+    let count = Glibc.read(descriptor, &buffer, buffer.count)
+    if count < 0, errno == EINTR { continue }
+    guard count >= 0, output.count + count <= limit else { return nil }
+    if count == 0 { return output }
+    output += buffer[..<count]
+  }
+}
