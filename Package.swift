@@ -70,7 +70,7 @@ let package = Package(
     tests(of: "Repository", with: ["Platform", "Digests", "ObjectStore"]),
     tests(
       of: "Engine", with: ["Platform", "Digests", "ObjectStore", "Repository", "Checkpoints"]),
-    tests(of: "Commands", with: ["Engine", "Repository", "ObjectStore"]),
+    tests(of: "Commands", with: ["Engine", "Repository", "ObjectStore", "Checkpoints"]),
   ],
   cLanguageStandard: .c11,
   cxxLanguageStandard: .cxx17

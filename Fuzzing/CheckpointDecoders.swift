@@ -63,6 +63,22 @@ func checkpointDecoders(_ scratch: String) throws -> [Decoder] {
         _ = log.best
       }),
     Decoder(
+      name: "event file", share: 60, seeds: [try fixture(events)], isText: false,
+      read: { bytes in
+        var file = EventFile(try write(bytes, scratch))
+        try file.scalars { _, _, _ in }
+      }),
+    Decoder(
+      // Behind the checksums, which hardly any mutated record passes.
+      name: "event", share: 60, seeds: [Array(try fixture(events)[4411..<4443])], isText: false,
+      read: { bytes in
+        var isWrong = false
+        EventFile.scalars(ofEvent: bytes[...]) { tag, step, _ in
+          if tag.isEmpty || step < 0 { isWrong = true }
+        }
+        if isWrong { throw Broken(rule: "a scalar has a tag and a step") }
+      }),
+    Decoder(
       name: "json", share: 100, seeds: try [fixture(index), fixture("hf_full/\(deep)/config.json")],
       isText: true,
       bombs: [{ Array("[\(String(repeating: "0,", count: 900_000))0]".utf8) }],
@@ -77,6 +93,8 @@ func checkpointDecoders(_ scratch: String) throws -> [Decoder] {
       read: { bytes in try inspect(bytes, scratch) }),
   ]
 }
+
+private let events = "hf_full/runs/Nov23_23-58-04_vm/events.out.tfevents.1795478284.vm.8847.0"
 
 /// The files of a small checkpoint, of which one at a time is changed.
 private let tree = [

@@ -9,10 +9,13 @@ public struct ArchiveFacts: Sendable {
   public private(set) var trainingLog: [JSONValue] = []
   /// The rows of the log that hold `eval_…` values.
   public private(set) var evaluations: [JSONValue] = []
-  /// Evaluation results that lie in files of their own, by file: `all_results.json`, `eval_results.json`.
+  /// Evaluation results that lie in files of their own, by file: `all_results.json`, `eval_results.json` and others that
+  /// `isResult` knows.
   public private(set) var results: [String: JSONValue] = [:]
   /// Versions by framework: `transformers`, `peft`, `swift`; and `safetensors.format`, for example `pt`.
   public private(set) var versions: [String: String] = [:]
+  /// Points of the training's curves by name, each the step and the value, in order.
+  public private(set) var curves: [String: [[Double]]] = [:]
   /// The files that belong into the record as they are.
   public private(set) var files: [RecordFile] = []
 
@@ -40,12 +43,18 @@ public struct ArchiveFacts: Sendable {
   /// Files larger than this stay out of the record, in bytes.
   public static let maximumFile = CheckpointReader.maximumJSON
 
-  private static let own = [
-    "README.md", "adapter_config.json", "all_results.json", "args.json", "config.json", "eval_results.json",
-    "generation_config.json", "logging.jsonl",
-  ]
+  private static let own =
+    [
+      "README.md", "adapter_config.json", "args.json", "config.json", "generation_config.json",
+      "logging.jsonl",
+    ] + resultNames
   /// What a run keeps beside its checkpoints.
-  private static let shared = ["all_results.json", "args.json", "eval_results.json", "logging.jsonl"]
+  private static let shared = ["args.json", "logging.jsonl"] + resultNames
+  /// What the example scripts of transformers and LLaMA-Factory name their results (transformers/trainer_pt_utils.py, `save_metrics`).
+  private static let resultNames = ["all", "eval", "predict", "test", "train"].map { "\($0)_results.json" }
+
+  /// Whether a file of this name holds evaluation results.
+  public static func isResult(_ name: String) -> Bool { resultNames.contains(name) }
 
   /// Nothing.
   public init() {}
@@ -53,6 +62,9 @@ public struct ArchiveFacts: Sendable {
   /// Gathers what a checkpoint tells. What cannot be read or parsed is left out; the inspection tells it as a defect.
   public init(of inspection: Inspection) {
     let tree = inspection.tree
+    hyperparameters = inspection.findings.hyperparameters.mapValues(\.masked)
+    versions = inspection.findings.versions
+    defer { addCurves(inspection) }
     guard !tree.isSingleFile else { return }
     for name in Self.own { add(name, tree.root) }
     addLog(inspection)
@@ -71,7 +83,7 @@ public struct ArchiveFacts: Sendable {
       guard let bytes = try? file.bytes(at: 0, count: file.size), let clean = try? maskingSecrets(in: bytes)
       else { return }
       switch name {
-      case "all_results.json", "eval_results.json": results[name] = try? JSONValue(parsing: clean)
+      case _ where Self.isResult(name): results[name] = try? JSONValue(parsing: clean)
       default: hyperparameters[name] = try? JSONValue(parsing: clean)
       }
     }
@@ -86,13 +98,33 @@ public struct ArchiveFacts: Sendable {
     files.append(RecordFile(name: trainerStateName, root: inspection.tree.root, path: path))
   }
 
+  /// The curves by the rows of the log, and what TensorBoard and Lightning have written beside it.
+  private mutating func addCurves(_ inspection: Inspection) {
+    let logs = RunLogs(inspection)
+    if trainingLog.isEmpty {
+      let found = logs.rows()
+      trainingLog = found.rows
+      evaluations = trainingLog.filter(ThinnedLog.isEvaluation)
+      if let file = found.file { files.append(file) }
+    }
+    var curves = Curves(lastStep: inspection.step)
+    for row in trainingLog { curves.add(row) }
+    let known = curves.names
+    logs.scalars { name, step, value in
+      if !known.contains(name) { curves.add(name, step, value) }
+    }
+    self.curves = curves.points
+  }
+
   private mutating func addVersions(_ inspection: Inspection) {
     let places = [
       ("transformers", "config.json", "transformers_version"),
       ("peft", "adapter_config.json", "peft_version"),
       ("swift", "args.json", "swift_version"),
     ]
-    for (framework, file, key) in places { versions[framework] = hyperparameters[file]?[key]?.text }
+    for (framework, file, key) in places {
+      if let version = hyperparameters[file]?[key]?.text { versions[framework] = version }
+    }
     let weights = inspection.tree.files.first { $0.path.name.hasSuffix(".safetensors") }
     if let weights, let file = try? inspection.tree.root.open(weights.path),
       let header = try? Safetensors(reading: file)

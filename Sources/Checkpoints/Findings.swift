@@ -96,7 +96,8 @@ public struct Findings: Equatable, Sendable {
     /// No weights were found.
     case unknown
 
-    init(parts: Set<Part>) {
+    /// What these parts are good for.
+    package init(parts: Set<Part>) {
       guard parts.contains(.weights) else {
         self = .unknown
         return

@@ -3,7 +3,7 @@ extension JSONValue {
   public static let mask = "***"
 
   /// The value with every secret in it replaced, as `maskingSecrets` does.
-  var masked: JSONValue {
+  package var masked: JSONValue {
     switch self {
     case .array(let elements): return .array(elements.map(\.masked))
     case .object(let members):

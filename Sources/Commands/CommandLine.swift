@@ -7,8 +7,8 @@ import Platform
 public enum CommandLine {
   static let version = "0.1.0"
   static let commands: [any Command.Type] = [
-    InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, VerifyCommand.self,
-    RestoreCommand.self, ResumeCommand.self, ExportCommand.self,
+    InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, DiffCommand.self,
+    VerifyCommand.self, RestoreCommand.self, ResumeCommand.self, ExportCommand.self,
     CopyCommand.self, RepairCommand.self, PruneCommand.self, CheckCommand.self, TagCommand.self,
     RemoveCommand.self,
   ]

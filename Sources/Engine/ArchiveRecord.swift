@@ -15,6 +15,13 @@ public struct ArchiveRecord: Sendable {
       case hyperparameters
       case evaluation
       case checkpoint
+      /// What was installed where it was pushed.
+      case environment
+
+      /// Decodes a role; one that a later program knows is `checkpoint`, so that the record can be read all the same.
+      public init(from decoder: any Decoder) throws {
+        self = Role(rawValue: try decoder.singleValueContainer().decode(String.self)) ?? .checkpoint
+      }
     }
     /// Its name in the record.
     public var name: String

@@ -123,7 +123,7 @@ struct CheckpointSource: Sendable {
       given.map { .init(name: $0.name, role: $0.role, read: $0.read) }
       + facts.files.filter { !names.contains($0.name) }.map { file in
         .init(name: file.name, role: Self.role(of: file.name), read: file.bytes)
-      }
+      } + Self.requirements(request, besides: names)
     self.parameters = try Self.values(given, .hyperparameters)
     self.results = try Self.values(given, .evaluation)
     self.warnings = warnings
@@ -206,13 +206,15 @@ struct CheckpointSource: Sendable {
   func record(_ snapshot: Snapshot, _ manifest: Manifest, onlyGiven: Bool = false) -> ArchiveRecord {
     let findings = inspection.findings
     let found = onlyGiven ? ArchiveFacts() : facts
-    let document = RecordDocument(
+    var document = RecordDocument(
       id: snapshot.id, run: run, step: step, time: snapshot.time, layout: snapshot.layout,
       complete: snapshot.complete,
       remarks: faults + inspection.tree.skipped.map(\.sentence),
       note: request.note,
       metrics: snapshot.metrics,
-      best: findings.best.map { .init(metric: $0.name, value: $0.value, step: $0.step) },
+      best: findings.best.map {
+        .init(metric: $0.name, value: $0.value, step: $0.step, greaterIsBetter: $0.greaterIsBetter)
+      },
       worldSize: findings.parallelism.world, resumable: findings.use.isResumable,
       hyperparameters: found.hyperparameters.merging(parameters) { _, given in given },
       results: found.results.merging(results) { _, given in given }, trainingLog: found.trainingLog,
@@ -221,6 +223,10 @@ struct CheckpointSource: Sendable {
         host: request.host, path: "/" + inspection.place.components.joined(separator: "/"),
         command: request.commandLine, program: request.program),
       files: [])
+    document.adopt(findings)
+    document.environment = request.environment
+    if !found.curves.isEmpty { document.curves = found.curves }
+    document.findBest()
     return ArchiveRecord(
       snapshot: snapshot, manifest: manifest, document: document,
       attachments: onlyGiven ? Array(attachments.prefix(givenNames.count)) : attachments)
@@ -303,10 +309,22 @@ struct CheckpointSource: Sendable {
     return values
   }
 
+  /// What was installed where it was pushed, as a file of the record; nothing where somebody gave such a file.
+  private static func requirements(
+    _ request: Push.Request, besides names: Set<String>
+  ) -> [ArchiveRecord.Attachment] {
+    let name = "requirements.txt"
+    guard let lines = request.environment?.requirements, !lines.isEmpty, !names.contains(name) else {
+      return []
+    }
+    let bytes = Array((lines.joined(separator: "\n") + "\n").utf8)
+    return [.init(name: name, role: .environment) { bytes }]
+  }
+
   private static func role(of name: String) -> ArchiveRecord.Attachment.Role {
     switch name {
-    case "trainer_state.json", "logging.jsonl": .log
-    case "all_results.json", "eval_results.json": .evaluation
+    case "trainer_state.json", "logging.jsonl", "metrics.csv": .log
+    case _ where ArchiveFacts.isResult(name): .evaluation
     case "README.md": .checkpoint
     default: .hyperparameters
     }

@@ -30,6 +30,8 @@ public struct Push: Sendable {
     public var host: String?
     /// This program's version, as the record keeps it.
     public var program = ""
+    /// The machine and the code, as the record keeps them.
+    public var environment: TrainingEnvironment?
     /// Whether everything is read and compared but nothing is written to the store.
     public var isDryRun = false
     /// Whether a checkpoint with defects is kept all the same, marked as incomplete.

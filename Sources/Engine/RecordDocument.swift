@@ -25,6 +25,29 @@ public struct RecordDocument: Codable, Equatable, Sendable {
     public var value: Double
     /// The step that had it.
     public var step: Int?
+    /// Whether larger values are better, where that is known.
+    public var greaterIsBetter: Bool?
+
+    enum CodingKeys: String, CodingKey {
+      case metric, value, step
+      case greaterIsBetter = "greater_is_better"
+    }
+  }
+
+  /// A part of the checkpoint.
+  public struct Part: Codable, Equatable, Sendable {
+    /// The most files that are named.
+    static let maximumNames = 64
+
+    /// The paths of its files below the checkpoint, in order; of many the first.
+    public var files: [String]
+    /// How many files it has.
+    public var count: Int
+
+    init(_ paths: [RelativePath]) {
+      files = paths.prefix(Self.maximumNames).map(\.display)
+      count = paths.count
+    }
   }
 
   /// A file of the record.
@@ -79,11 +102,32 @@ public struct RecordDocument: Codable, Equatable, Sendable {
   public var provenance: Provenance
   /// Plain copies in the record's folder.
   public var files: [File]
+  /// The parts that were recognised, by `Findings.Part`. This and all below are absent from older records.
+  public var parts: [String: Part]?
+  /// What can be done with it: a value of `Findings.Use`, or one that a later program knows.
+  public var use: String?
+  /// How the training was spread over processes.
+  public var parallelism: Findings.Parallelism?
+  /// The model that an adapter belongs to.
+  public var base: BaseModel?
+  /// What the weights consist of, the largest first.
+  public var modules: [ModelModule]?
+  /// How many numbers the weights have.
+  public var parameters: Int?
+  /// The element types of the weights, for example `BF16`, in order.
+  public var dtypes: [String]?
+  /// What its owner should know although nothing is missing: sentences.
+  public var notices: [String]?
+  /// Points of the training's curves by name, each the step and the value, in order.
+  public var curves: [String: [[Double]]]?
+  /// The machine and the code, as whoever pushed found them.
+  public var environment: TrainingEnvironment?
 
   // Member names of the frameworks' own JSON must stay as they are, so the names here are written out instead of converted.
   enum CodingKeys: String, CodingKey {
     case format, id, run, step, time, layout, complete, remarks, note, metrics, best, resumable
     case hyperparameters, results, versions, provenance, files
+    case parts, use, parallelism, base, modules, parameters, dtypes, notices, curves, environment
     case worldSize = "world_size"
     case trainingLog = "training_log"
   }

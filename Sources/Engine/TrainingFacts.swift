@@ -67,10 +67,13 @@ public struct TrainingFacts: Decodable, Equatable, Sendable {
     versions = value(.versions) ?? [:]
     let provenance = value(.provenance, JSONValue.self)
     path = provenance?["path"]?.text
-    let code = provenance?["code"] ?? value(.code, JSONValue.self)
-    commit = code?["commit"]?.text
     let environment = provenance?["environment"] ?? value(.environment, JSONValue.self)
-    let named = ["device", "accelerator", "device_type"].lazy.compactMap { environment?[$0]?.text }.first
+    let code = environment?["code"] ?? provenance?["code"] ?? value(.code, JSONValue.self)
+    commit = code?["commit"]?.text
+    versions.merge((environment?["packages"]?.members ?? [:]).compactMapValues(\.text)) { own, _ in own }
+    let named =
+      environment?["devices"]?.elements?.first?["name"]?.text
+      ?? ["device", "accelerator", "device_type"].lazy.compactMap { environment?[$0]?.text }.first
     device = named.flatMap(Self.device) ?? Self.device(versions)
     let adapter = value(.hyperparameters, [String: JSONValue].self)?["adapter_config.json"]
     baseModel = adapter?["base_model_name_or_path"]?.text

@@ -62,7 +62,8 @@ import Testing
     }
     try scratch.write("run/eval_results.json", "{torn")
     let facts = ArchiveFacts(of: try Inspection(path))
-    #expect(facts.hyperparameters.keys.sorted() == ["adapter_config.json", "args.json"])
+    #expect(
+      facts.hyperparameters.keys.sorted() == ["adapter_config.json", "args.json", "training_args.bin"])
     #expect(facts.hyperparameters["args.json"]?["from"]?.text == "checkpoint")
     #expect(facts.results == ["all_results.json": .object(["from": .string("run")])])
     #expect(

@@ -1,4 +1,5 @@
 import Checkpoints
+import FoundationEssentials
 import Glibc
 import ObjectStore
 import Platform
@@ -114,5 +115,77 @@ import Testing
     #expect(try await world.verify(.quick).damages.map(\.object) == [snapshot.record + "record.json"])
     try await world.push("\(scratch.path)/checkpoint-1")
     #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  @Test("the record tells the parts, the use, the modules and the settings that stand in pickles")
+  func contents() async throws {
+    let world = try await World()
+    func record(_ path: String) async throws -> RecordDocument {
+      let snapshot = try await world.push("\(fixtures)/\(path)").snapshot
+      return try #require(try await ArchiveRecord.read(of: snapshot, from: try await world.repository()))
+    }
+    let full = try await record("hf_full/checkpoint-20")
+    #expect(full.use == "resume" && full.parts?["weights"]?.files == ["model.safetensors"])
+    #expect(full.parts?.keys.sorted() == Findings.Part.allCases.map(\.rawValue).sorted())
+    #expect(full.hyperparameters["training_args.bin"]?["learning_rate"]?.number != nil)
+    #expect(full.best?.greaterIsBetter == false && full.dtypes == ["F32"])
+    #expect(full.parameters == full.modules?.reduce(0) { $0 + $1.parameters } && full.parameters ?? 0 > 0)
+    #expect(full.curves?["loss"]?.count == 20 && full.environment == nil)
+    let adapter = try await record("peft_lora/checkpoint-3")
+    #expect(adapter.base?.kind == "LORA" && adapter.modules?.first?.name == "lora")
+    #expect(adapter.notices != nil)
+  }
+
+  @Test("a record without the members that came later, and one with a role that comes later, can be read")
+  func older() async throws {
+    let world = try await World()
+    let snapshot = try await world.push(fixtures + "/hf_full/checkpoint-20").snapshot
+    let bytes = try await world.memory.get(snapshot.record + "record.json", limit: 1 << 24)
+    var members = try #require(try JSONValue(parsing: bytes).members)
+    let later = [
+      "parts", "use", "parallelism", "base", "modules", "parameters", "dtypes", "notices", "curves",
+      "environment",
+    ]
+    for name in later { members[name] = nil }
+    func read(_ members: [String: JSONValue]) throws -> RecordDocument {
+      try RecordDocument.decode(Array(try JSONEncoder().encode(JSONValue.object(members))))
+    }
+    #expect(try read(members).use == nil && read(members).step == snapshot.step)
+    var file = try #require(members["files"]?.elements?.first?.members)
+    file["role"] = .string("of later days")
+    members["files"] = .array([.object(file)])
+    #expect(try read(members).files.first?.role == .checkpoint)
+  }
+
+  @Test("installed packages become a file of the record, unless somebody gave one of that name")
+  func requirements() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let given = try scratch.write("requirements.txt", "mine\n")
+    for attachments in [[], [(given, ArchiveRecord.Attachment.Role.hyperparameters)]] {
+      let snapshot = try await world.push("\(scratch.path)/checkpoint-1", step: attachments.count) {
+        $0.environment = TrainingEnvironment(system: "Linux", requirements: ["a==1", "b==2"])
+        $0.attachments = attachments
+      }.snapshot
+      let record = try #require(
+        try await ArchiveRecord.read(of: snapshot, from: try await world.repository()))
+      #expect(record.environment?.system == "Linux")
+      let file = try #require(record.files.first { $0.name == "requirements.txt" })
+      let text = try await world.memory.get(snapshot.record + file.object, limit: 100)
+      #expect(String(decoding: text, as: UTF8.self) == (attachments.isEmpty ? "a==1\nb==2\n" : "mine\n"))
+    }
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  @Test("where the training names no best checkpoint, the least validation loss up to here is the best")
+  func best() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
+    try scratch.write(
+      "checkpoint-10/trainer_state.json",
+      #"{"global_step": 10, "log_history": [{"step": 5, "eval_loss": 1}, {"step": 10, "eval_loss": 2}]}"#)
+    let snapshot = try await world.push(path).snapshot
+    let record = try #require(try await ArchiveRecord.read(of: snapshot, from: try await world.repository()))
+    #expect(record.best == .init(metric: "eval_loss", value: 1, step: 5, greaterIsBetter: false))
   }
 }

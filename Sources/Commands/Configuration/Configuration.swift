@@ -30,6 +30,8 @@ package struct Configuration: Sendable {
   var cache: String?
   /// The run that pushes go to.
   var run: String?
+  /// Whether a push records code, machine, variables and packages.
+  var recordsEnvironment = true
   /// What `RUN@best` compares by.
   var best = Ranking()
   /// How long a prune waits before it removes what it condemned, in seconds.

@@ -38,6 +38,7 @@ struct ConfigurationKey: Sendable {
     size("pack_size", atLeast: 1 << 20, \.packSize),
     text("cache", \.cache),
     text("run", \.run),
+    flag("environment", \.recordsEnvironment),
     key("best", "METRIC, METRIC:min or METRIC:max") { value, configuration in
       guard let ranking = Ranking(value) else { return false }
       configuration.best = ranking

@@ -61,3 +61,19 @@ struct Table {
     }
   }
 }
+
+/// A text in lines of at most `width` columns, broken at spaces where it has any; in one line where that is less than 20.
+func wrapped(_ text: String, width: Int) -> [String] {
+  guard width >= 20 else { return [text] }
+  var lines: [String] = []
+  var line = ""
+  for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+    if !line.isEmpty, Table.columns(line) + 1 + Table.columns(String(word)) > width {
+      lines.append(line)
+      line = String(word)
+    } else {
+      line += (line.isEmpty ? "" : " ") + word
+    }
+  }
+  return lines + [line]
+}

@@ -17,6 +17,7 @@ enum PushCommand: Command {
       OptionSpec("hparams", "FILE", repeats: true, "Hyper-parameters for the archive record."),
       OptionSpec("eval", "FILE", repeats: true, "Evaluation results for the archive record."),
       OptionSpec("note", "TEXT", "A sentence for the archive record."),
+      OptionSpec("no-environment", "Leave code, machine, variables and packages out of the archive record."),
       OptionSpec("allow-incomplete", "Keep a torn or incomplete checkpoint all the same, marked as such."),
       SaveWait.option,
       OptionSpec("strict", "Fail where something cannot be kept: an unreadable file, a socket, a pipe."),
@@ -56,13 +57,19 @@ enum PushCommand: Command {
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
-    let request = try request(environment)
+    var request = try request(environment)
     try environment.refuseOverlap(request.path)
     let repository = try await environment.repository()
+    let resources = try environment.resources(for: repository)
+    if environment.configuration.recordsEnvironment, !environment.arguments.has("no-environment") {
+      request.environment = try await resources.disk.run { [path = request.path] in
+        HostFacts(variables: environment.variables).gather(near: path)
+      }
+    }
     let start = ContinuousClock.now
     if request.rank != nil { return try await pushShare(request, to: repository, environment) }
     let report = try await Push(
-      repository, resources: environment.resources(for: repository), progress: environment.progress,
+      repository, resources: resources, progress: environment.progress,
       grace: environment.configuration.grace
     ).run(request)
     let seconds = (ContinuousClock.now - start) / .seconds(1)

@@ -37,7 +37,8 @@ enum ShowCommand: Command {
     let before = siblings.last { ($0.step, $0.time, $0.id) < (snapshot.step, snapshot.time, snapshot.id) }
     let shared = try await sharedBytes(manifest, with: before, in: repository)
 
-    for line in lines(snapshot, manifest, record, before, shared) { environment.console.result(line) }
+    let page = page(snapshot, manifest, record, before, shared, width: environment.console.width)
+    for line in page { environment.console.result(line) }
     if environment.arguments.has("files") {
       environment.console.result("")
       for line in fileTable(manifest).lines(width: environment.console.width) {
@@ -66,12 +67,37 @@ enum ShowCommand: Command {
     return manifest.files.flatMap(\.chunks).reduce(0) { $0 + (known.contains($1.id) ? $1.length : 0) }
   }
 
-  private static func lines(
-    _ snapshot: Snapshot, _ manifest: Manifest, _ record: RecordDocument?, _ before: Snapshot?, _ shared: Int
+  /// The page: what it is, where from, how it was trained, what came out, what it holds, code and machine.
+  static func page(
+    _ snapshot: Snapshot, _ manifest: Manifest, _ record: RecordDocument?, _ before: Snapshot?, _ shared: Int,
+    width: Int
   ) -> [String] {
-    var rows: [(String, String)] = [
-      ("snapshot", "\(snapshot.address)  \(snapshot.id)"),
-      ("pushed", "\(snapshot.time.localMinute)\(record?.provenance.host.map { " from \($0)" } ?? "")"),
+    let results = snapshot.metrics.sorted { $0.key < $1.key }.map {
+      ($0.key, Quantity.format(metric: $0.value))
+    }
+    let sections: [(title: String, rows: [Row])] = [
+      ("\(snapshot.address)  \(snapshot.id)", what(snapshot, manifest, before, shared)),
+      ("where from", record?.originRows ?? [("record", "missing from the repository")]),
+      ("how trained", record?.trainingRows ?? []), ("results", record?.resultRows ?? results),
+      ("contents", record?.contentRows ?? []), ("code and machine", record?.environmentRows ?? []),
+    ].filter { !$0.1.isEmpty }
+    let names = sections.flatMap(\.rows).map(\.0.count).max() ?? 0
+    return sections.enumerated().flatMap { index, section in
+      (index > 0 ? [""] : []) + [section.title]
+        + section.rows.flatMap { name, value in
+          wrapped(value, width: width - names - 4).enumerated().map { line, text in
+            let name = line == 0 ? name : ""
+            return "  " + name + String(repeating: " ", count: names - name.count + 2) + text
+          }
+        }
+    }
+  }
+
+  private static func what(
+    _ snapshot: Snapshot, _ manifest: Manifest, _ before: Snapshot?, _ shared: Int
+  ) -> [Row] {
+    var rows: [Row] = [
+      ("pushed", snapshot.time.localMinute),
       ("layout", snapshot.layout + (snapshot.complete ? "" : " (incomplete)")),
       ("size", "\(Quantity.format(bytes: snapshot.bytes)) in \(Quantity.count(snapshot.files, "file"))"),
       ("stored", "\(Quantity.format(bytes: snapshot.addedBytes)) new"),
@@ -80,21 +106,17 @@ enum ShowCommand: Command {
       let percent = Quantity.fixed(Double(shared) / Double(snapshot.bytes) * 100, digits: 1)
       rows.append(("shared", "\(Quantity.format(bytes: shared)) (\(percent) %) with step \(before.step)"))
     }
-    for fileClass in FileClass.allCases {
+    let classes = FileClass.allCases.compactMap { fileClass -> String? in
       let files = manifest.files.filter { $0.fileClass == fileClass }
-      if files.isEmpty { continue }
+      if files.isEmpty { return nil }
       let bytes = files.reduce(0) { $0 + $1.size }
-      rows.append(
-        (fileClass.rawValue, "\(Quantity.format(bytes: bytes)) in \(Quantity.count(files.count, "file"))"))
+      return
+        "\(fileClass.rawValue) \(Quantity.format(bytes: bytes)) in \(Quantity.count(files.count, "file"))"
     }
+    if !classes.isEmpty { rows.append(("classes", classes.joined(separator: ", "))) }
     if !snapshot.marks.isEmpty { rows.append(("labels", snapshot.marks)) }
     if let note = snapshot.note { rows.append(("note", note)) }
-    for (name, value) in snapshot.metrics.sorted(by: { $0.key < $1.key }) {
-      rows.append((name, Quantity.format(metric: value)))
-    }
-    rows += record?.rows ?? [("record", "missing from the repository")]
-    let width = rows.map(\.0.count).max() ?? 0
-    return rows.map { name, value in name + String(repeating: " ", count: width - name.count + 2) + value }
+    return rows
   }
 
   private static func fileTable(_ manifest: Manifest) -> Table {

@@ -120,12 +120,7 @@ struct RankMerge: Sendable {
     var names: [String: Set<String>] = [:]
     for (share, record) in records {
       document.remarks += record.remarks.filter { !document.remarks.contains($0) }
-      document.best = document.best ?? record.best
-      document.resumable = document.resumable || record.resumable
-      document.hyperparameters.merge(record.hyperparameters) { first, _ in first }
-      document.results.merge(record.results) { first, _ in first }
-      document.versions.merge(record.versions) { first, _ in first }
-      if document.trainingLog.isEmpty { document.trainingLog = record.trainingLog }
+      if share.share != records.first?.0.share { document.add(record) }
       for file in record.files where names[file.name, default: []].insert(file.sha256).inserted {
         var name = file.name
         if names[name, default: []].count > 1 {
