@@ -11,7 +11,7 @@ INPUTS ?= 1000000
 SEED ?=
 SIZE ?= 1024
 RATE ?= 5
-.PHONY: help quickstart build install test unit simulate mutations fuzz sanitize integration crash nth-fault faulty-network lint bench clean
+.PHONY: help quickstart build install test unit simulate mutations fuzz sanitize integration frameworks crash nth-fault faulty-network lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ integration: build ## the release program against real servers; ARGS go to pytes
 	@scripts/setup.sh test
 	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
 
+frameworks: build ## exports and resumed trainings, with torch and transformers; ARGS go to pytest
+	@scripts/setup.sh frameworks
+	cd Frameworks && ../.venv-frameworks/bin/python -m pytest $(ARGS)
+
 crash: build ## ROUNDS kills of push, restore, prune and copy in turn, on directories and SeaweedFS; ARGS go to Integration/crash_rounds.py
 	@scripts/setup.sh test
 	$(PYTHON) Integration/crash_rounds.py --rounds $(ROUNDS) --store both $(ARGS)
@@ -80,7 +84,7 @@ faulty-network: build ## SIZE MiB through a network with a fault in RATE percent
 lint: ## formats, and that every script at least compiles
 	@scripts/setup.sh test
 	swift format lint --strict --recursive Package.swift Sources Simulation Fuzzing Tests
-	$(PYTHON) -m pyflakes Integration Benchmarks scripts Sources
+	$(PYTHON) -m pyflakes Integration Frameworks Benchmarks scripts Sources
 	$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 8))' \
 	  Sources/Repository/Recovery/recover.py
 	bash -n scripts/*.sh .ci/run

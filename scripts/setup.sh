@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh build    the libraries that ckbackup links, make, python3
 #   scripts/setup.sh test     those, strace, and .venv with pytest and the S3 servers of the integration tests
+#   scripts/setup.sh frameworks  those of build, and .venv-frameworks with torch and transformers
 #   scripts/setup.sh bench    those of build, restic, and .venv with the other tools that ckbackup is measured against
 #
 # Debian 12, Ubuntu 22.04 and 24.04; on other systems it names what is needed and goes on.
@@ -10,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 goal=${1:-build}
-case $goal in build | test | bench) ;; *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
+case $goal in build | test | frameworks | bench) ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -57,13 +58,17 @@ install_packages "${packages[@]}"
 
 case $goal in
   test) requirements=Integration/requirements.txt ;;
+  frameworks) requirements=Frameworks/requirements.txt ;;
   bench) requirements=Benchmarks/requirements.txt ;;
   *) exit 0 ;;
 esac
-done_mark=.venv/$goal.installed
+# torch is large, and its versions must not decide what the other tools get.
+venv=.venv
+[ "$goal" != frameworks ] || venv=.venv-frameworks
+done_mark=$venv/$goal.installed
 if ! cmp -s "$requirements" "$done_mark"; then
-  say "installing into .venv: $(tr '\n' ' ' <"$requirements")"
-  [ -x .venv/bin/pip ] || python3 -m venv .venv
-  .venv/bin/pip install --quiet --disable-pip-version-check --requirement "$requirements"
+  say "installing into $venv: $(tr '\n' ' ' <"$requirements")"
+  [ -x "$venv/bin/pip" ] || python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements"
   cp "$requirements" "$done_mark"
 fi
