@@ -97,7 +97,8 @@ public struct Restore: Sendable {
 
   /// Throws where the snapshot is known to have files of fewer processes. Where it has none of single processes, nothing is known.
   private func check(_ rank: Int, _ snapshot: Snapshot, _ manifest: Manifest) async throws {
-    guard let last = manifest.files.compactMap({ RankFile.rank(of: $0.path) }).max(), rank > last else {
+    let owners = RankFiles(manifest.files.map(\.path))
+    guard let last = manifest.files.compactMap({ owners.rank(of: $0.path) }).max(), rank > last else {
       return
     }
     // Files are named by the place in the model too, so that more processes than these numbers may have trained.

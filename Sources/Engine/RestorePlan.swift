@@ -27,12 +27,14 @@ struct RestorePlan: Sendable {
 
   /// Throws `FormatError.invalid` where a chunk has two lengths, which would leave bytes of a file unwritten.
   init(_ manifest: Manifest, selection: Selection) throws(FormatError) {
+    let owners = RankFiles(manifest.files.map(\.path))
     files = manifest.files.indices.filter {
-      selection.contains(manifest.files[$0].path, fileClass: manifest.files[$0].fileClass)
+      selection.contains(
+        manifest.files[$0].path, fileClass: manifest.files[$0].fileClass, owners: owners)
     }
     bytes = files.reduce(0) { $0 + manifest.files[$1].size }
     links = manifest.links.filter {
-      selection.isEverything || selection.contains($0.path, fileClass: .weights)
+      selection.isEverything || selection.contains($0.path, fileClass: .weights, owners: owners)
     }
     isWhole = selection.isEverything
     needs = try Self.needs(of: files, in: manifest)

@@ -34,14 +34,16 @@ public struct Selection: Sendable {
   public var isEverything: Bool { part == .all && include.isEmpty && exclude.isEmpty && rank == nil }
 
   /// Whether a path of this class is wanted.
-  func contains(_ path: RelativePath, fileClass: FileClass?) -> Bool {
+  ///
+  /// - Parameter owners: tells whose file it is.
+  func contains(_ path: RelativePath, fileClass: FileClass?, owners: RankFiles) -> Bool {
     switch part {
     case .all: break
     case .weights: if fileClass != .weights { return false }
     case .training: if fileClass != .training { return false }
     case .record: return false
     }
-    if let rank, let owner = RankFile.rank(of: path), owner != rank { return false }
+    if let rank, let owner = owners.rank(of: path), owner != rank { return false }
     if !include.isEmpty, !include.contains(where: { Self.matches($0, path) }) { return false }
     return !exclude.contains { Self.matches($0, path) }
   }

@@ -5,21 +5,6 @@ import Testing
 
 @testable import Checkpoints
 
-/// What `Tests/Fixtures/expected.json` says of one checkpoint.
-private struct Expected: Decodable {
-  let layout: String
-  let step: Int?
-  let complete: Bool
-  let missing: [String]
-  let torn: [String]
-  let metrics: [String: Double?]?
-}
-
-private func expected() throws -> [String: Expected] {
-  try JSONDecoder().decode(
-    [String: Expected].self, from: try Data(contentsOf: URL(filePath: fixtures + "/expected.json")))
-}
-
 @Suite("Inspections") struct InspectionTests {
   @Test(
     "checkpoints of Hugging Face Trainer and PEFT are known with their step and metrics",
@@ -29,7 +14,7 @@ private func expected() throws -> [String: Expected] {
       "hf_ds_zero2/checkpoint-4",
     ])
   func known(_ name: String) throws {
-    let expected = try #require(try expected()[name])
+    let expected = try #require(Expected.all[name])
     let inspection = try Inspection("\(fixtures)/\(name)")
     #expect(inspection.defects == [])
     #expect(inspection.layout == expected.layout)
@@ -42,19 +27,19 @@ private func expected() throws -> [String: Expected] {
 
   @Test(
     "every fixture that is whole is taken, known or not",
-    arguments: ((try? expected()) ?? [:]).filter { $0.value.complete }.keys.sorted())
+    arguments: Expected.all.filter { $0.value.complete }.keys.sorted())
   func whole(_ name: String) throws {
     #expect(try Inspection("\(fixtures)/\(name)").isComplete)
   }
 
   @Test(
     "torn and missing files are named",
-    arguments: ((try? expected()) ?? [:]).filter { name, facts in
+    arguments: Expected.all.filter { name, facts in
       // Flipped tensor bytes show in no header.
       name.hasPrefix("broken/") && !facts.complete && !name.contains("flip_data")
     }.keys.sorted())
   func broken(_ name: String) throws {
-    let expected = try #require(try expected()[name])
+    let expected = try #require(Expected.all[name])
     let inspection = try Inspection("\(fixtures)/\(name)")
     #expect(!inspection.isComplete)
     let named = inspection.defects.compactMap { $0.file?.display }

@@ -5,32 +5,6 @@ import Testing
 
 @testable import Checkpoints
 
-/// What `Tests/Fixtures/expected.json` says of one checkpoint.
-private struct Expected: Decodable {
-  let layout: String
-  let step: Int?
-  let complete: Bool
-  let missing: [String]
-  let worldSize: Int?
-  let metrics: [String: Double?]?
-  let epoch: Double?
-
-  enum CodingKeys: String, CodingKey {
-    case layout, step, complete, missing, metrics, epoch
-    case worldSize = "world_size"
-  }
-
-  static let all: [String: Expected] = {
-    guard let data = try? Data(contentsOf: URL(filePath: fixtures + "/expected.json")) else { return [:] }
-    return (try? JSONDecoder().decode([String: Expected].self, from: data)) ?? [:]
-  }()
-
-  /// The names of the checkpoints of some layouts.
-  static func names(_ layouts: [String], complete: Bool = true) -> [String] {
-    all.filter { layouts.contains($0.value.layout) && $0.value.complete == complete }.keys.sorted()
-  }
-}
-
 private func inspect(_ name: String) throws -> Inspection { try Inspection("\(fixtures)/\(name)") }
 
 extension Inspection {

@@ -15,6 +15,16 @@ import Testing
       ("rng_state_x.pth", nil), ("rng_state_99999999999999999999.pth", nil), ("rng_state_1", nil),
     ] as [(String, Int?)])
   func names(_ path: String, _ rank: Int?) throws {
-    #expect(RankFile.rank(of: try RelativePath(path)) == rank)
+    #expect(RankFiles([]).rank(of: try RelativePath(path)) == rank)
+  }
+
+  @Test(
+    "where the model is cut too, DeepSpeed's partitions are for all, since their numbers are no processes'")
+  func cutModel() throws {
+    let paths = try [
+      "mp_rank_00_model_states.pt", "mp_rank_01_model_states.pt", "zero_pp_rank_1_mp_rank_00_optim_states.pt",
+      "zero_pp_rank_1_mp_rank_01_optim_states.pt", "rng_state_3.pth",
+    ].map { try RelativePath($0) }
+    #expect(paths.map(RankFiles(paths).rank) == [nil, nil, nil, nil, 3])
   }
 }

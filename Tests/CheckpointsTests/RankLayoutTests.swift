@@ -5,42 +5,16 @@ import Testing
 
 @testable import Checkpoints
 
-/// What `Tests/Fixtures/expected.json` says of a checkpoint that many processes wrote.
-private struct Expected: Decodable {
-  let layout: String
-  let step: Int?
-  let complete: Bool
-  let missing: [String]
-  let torn: [String]
-  let worldSize: Int?
-  let zeroStage: Int?
-  let tp: Int?
-  let pp: Int?
-  let dp: Int?
-  let metrics: [String: Double?]?
-
-  enum CodingKeys: String, CodingKey {
-    case layout, step, complete, missing, torn, tp, pp, dp, metrics
-    case worldSize = "world_size"
-    case zeroStage = "zero_stage"
-  }
-}
-
-private func expected() throws -> [String: Expected] {
-  try JSONDecoder().decode(
-    [String: Expected].self, from: try Data(contentsOf: URL(filePath: fixtures + "/expected.json")))
-}
-
 private let families = ["dcp", "deepspeed", "deepspeed_run", "megatron_torch_dist", "megatron_legacy"]
 
 @Suite("Checkpoints of many processes") struct RankLayoutTests {
   @Test(
     "layout, step, spread and missing files are those of the fixtures",
-    arguments: ((try? expected()) ?? [:]).filter {
+    arguments: Expected.all.filter {
       families.contains($0.value.layout) || $0.key.hasPrefix("hf_ds") || $0.key.hasPrefix("hf_fsdp")
     }.keys.sorted())
   func fixture(_ name: String) throws {
-    let expected = try #require(try expected()[name])
+    let expected = try #require(Expected.all[name])
     let inspection = try Inspection("\(fixtures)/\(name)")
     let spread = inspection.findings.parallelism
     #expect(inspection.layout == expected.layout)

@@ -1,3 +1,4 @@
+import Checkpoints
 import Glibc
 import ObjectStore
 import Platform
@@ -206,7 +207,9 @@ import Testing
   func globs(_ glob: String, _ expected: [String]) throws {
     let selection = Selection(include: [glob])
     let paths = ["copy/of/weights.raw", "empty", "more.raw", "small/a", "small/b", "weights.raw"]
-    let chosen = try paths.filter { selection.contains(try RelativePath($0), fileClass: .weights) }
+    let chosen = try paths.filter {
+      selection.contains(try RelativePath($0), fileClass: .weights, owners: RankFiles([]))
+    }
     #expect(chosen == expected)
   }
 }
