@@ -134,12 +134,13 @@ public struct ArchiveFacts: Sendable {
   }
 }
 
-/// What a record keeps of a file: JSON and JSON lines with their secrets masked, anything else as it is.
+/// What a record keeps of a file: JSON and JSON lines with their secrets masked, of a `.json` that is none nothing, anything else as it
+/// is.
 ///
 /// Lines of a `.jsonl` that are no JSON, such as the one that is just being written, cannot be searched for secrets and
 /// are left out.
 public func recordBytes(_ bytes: [UInt8], name: String) -> [UInt8] {
-  if name.hasSuffix(".json") { return (try? maskingSecrets(in: bytes)) ?? bytes }
+  if name.lowercased().hasSuffix(".json") { return (try? maskingSecrets(in: bytes)) ?? [] }
   guard name.hasSuffix(".jsonl") else { return bytes }
   var result: [UInt8] = []
   var rest = bytes[...]

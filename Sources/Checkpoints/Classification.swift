@@ -4,8 +4,8 @@ import Platform
 ///
 /// | training | why |
 /// | --- | --- |
-/// | `optimizer*`, `scheduler*`, `scaler*`, `rng_state*`, `random_states*`, `sampler*`, `custom_checkpoint*`,
-/// `dl_state_dict*` that are pickles or tensors | Trainer and Accelerate |
+/// | `optimizer`, `scheduler`, `scaler`, `rng_state`, `random_states`, `custom_checkpoint`, `dl_state_dict`, `sampler` with the
+/// frameworks' own extensions, with or without a number | Trainer and Accelerate |
 /// | anything below a directory `optimizer` or `optimizer_N` | FSDP by Accelerate |
 /// | `trainer_state.json`, `training_args.bin` | Trainer |
 /// | `*optim_states.pt` where whole weights lie elsewhere | DeepSpeed |
@@ -27,15 +27,26 @@ public struct Classifier: Sendable {
   public init(_ tree: Tree) {
     var gathered: Set<RelativePath?> = []
     var stage3: Set<RelativePath?> = []
-    for entry in tree.entries {
+    for entry in tree.files {
       let name = entry.path.name
-      if isModelWeights(name) { gathered.insert(entry.path.parent) }
+      if isModelWeights(name), Self.holdsWeights(entry, tree) { gathered.insert(entry.path.parent) }
       if name.contains("zero_pp_rank_"), name.hasSuffix("_model_states.pt") {
         stage3.insert(entry.path.parent)
       }
     }
     self.gathered = gathered
     self.stage3 = stage3
+  }
+
+  /// Whether a file has weights and not only their name: where a gathering failed, the Trainer leaves files without a tensor, or with
+  /// tensors without elements, and the weights are in DeepSpeed's partitions alone. What cannot be told has none, so that nothing that may
+  /// be needed counts as training state.
+  private static func holdsWeights(_ entry: Tree.Entry, _ tree: Tree) -> Bool {
+    guard entry.path.name.hasSuffix(".safetensors") else { return (entry.file?.size ?? 0) > 4096 }
+    guard let file = try? tree.root.open(entry.path), let header = try? Safetensors(reading: file) else {
+      return false
+    }
+    return header.tensors.contains { !$0.range.isEmpty }
   }
 
   /// The class of the file at `path`.
@@ -47,9 +58,7 @@ public struct Classifier: Sendable {
     let name = path.name
     if ["trainer_state.json", "training_args.bin", "distrib_optim.pt"].contains(name) { return true }
     if name.hasPrefix("events.out.tfevents.") { return true }
-    if Self.states.contains(where: name.hasPrefix), Self.stored.contains(where: name.hasSuffix) {
-      return true
-    }
+    if Self.isState(name) { return true }
     if path.parent?.parent?.name == "zero", name == "step.pt" || name.hasPrefix("exp_avg") { return true }
     var parent = path.parent
     while let directory = parent {
@@ -61,11 +70,20 @@ public struct Classifier: Sendable {
     return name.hasSuffix("optim_states.pt") && !stage3.contains(path.parent)
   }
 
-  private static let states = [
-    "optimizer", "scheduler", "scaler", "rng_state", "random_states", "sampler",
-    "custom_checkpoint_", "dl_state_dict",
+  /// Whether a file has the very name that the Trainer or accelerate give to a state, with or without a number (transformers/trainer.py,
+  /// accelerate/utils/constants.py). Names that only begin like these may be anything: a `scaler.pkl` is mostly scikit-learn's, which
+  /// inference needs.
+  private static func isState(_ name: String) -> Bool {
+    guard let dot = name.lastIndex(of: "."), let stems = states[String(name[dot...])] else { return false }
+    let stem = String(name[..<dot])
+    return stems.contains { stem == $0 || isNumbered(stem, $0 + "_") }
+  }
+
+  private static let states: [String: Set<String>] = [
+    ".pt": ["optimizer", "scheduler", "scaler"], ".pth": ["optimizer", "scheduler", "rng_state"],
+    ".bin": ["optimizer", "scheduler", "sampler", "dl_state_dict"], ".safetensors": ["optimizer"],
+    ".pkl": ["random_states", "custom_checkpoint"], ".ckpt": ["optimizer"], ".npz": ["optimizer"],
   ]
-  private static let stored = [".pt", ".pth", ".bin", ".pkl", ".ckpt", ".safetensors", ".distcp", ".npz"]
 }
 
 /// Whether a file name is one that transformers or PEFT give to model weights.

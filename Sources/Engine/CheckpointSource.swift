@@ -290,6 +290,12 @@ struct CheckpointSource: Sendable {
       guard size <= ArchiveFacts.maximumFile else {
         throw EngineError.tooLargeForRecord(path: path, size: size, limit: ArchiveFacts.maximumFile)
       }
+      if entry.path.name.lowercased().hasSuffix(".json") {
+        let open = try tree.root.open(entry.path)
+        guard (try? JSONValue(parsing: try open.bytes(at: 0, count: size))) != nil else {
+          throw EngineError.notJSON(path: path)
+        }
+      }
       var name = entry.path.display
       while !names.insert(name).inserted { name = "again-" + name }
       return GivenFile(name: name, role: role) { [name, root = tree.root, file = entry.path] in

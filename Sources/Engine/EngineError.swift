@@ -18,6 +18,8 @@ public enum EngineError: Error, Sendable {
   case nothingToPush(path: String)
   /// A file for the archive record has more bytes than a record's file may.
   case tooLargeForRecord(path: String, size: Int, limit: Int)
+  /// A file for the archive record is called JSON and is none, so that its secrets cannot be found.
+  case notJSON(path: String)
   /// A run's name cannot be stored.
   case badRun(String)
   /// An address that names no snapshot; `hint` says what there is.

@@ -1,4 +1,5 @@
 import Checkpoints
+import Glibc
 import Platform
 import Repository
 import Synchronization
@@ -37,37 +38,37 @@ public struct Export: Sendable {
     let target = try await resources.disk.run {
       try RestoreTarget(path: path, snapshot: snapshot, single: nil, overwrite: false)
     }
-    let source = target.partialPath + "-files"
-    let fetched: Int
+    let files = try await resources.disk.run { try FetchedFiles(target.partialPath + "-files") }
     do {
-      fetched = try await fetch(snapshot, to: source)
-      let model = try await write(source, to: target, options)
+      let fetched = try await fetch(snapshot, to: files)
+      let model = try await write(files.content, to: target, options)
       try await resources.disk.run {
         try target.publish()
-        try RestoreTarget.removeTree(source)
+        files.remove()
       }
       return Report(target: target.path, model: model, fetchedBytes: fetched)
-    } catch let error as ExportError {
-      // Another try would come to the same end.
-      try? RestoreTarget.removeTree(source)
-      target.releaseIfEmpty()
-      throw error
     } catch {
       target.releaseIfEmpty()
-      throw error
+      guard let unfit = ExportError(reading: error, of: snapshot.label) else { throw error }
+      // Another try would come to the same end.
+      try await resources.disk.run { files.remove() }
+      throw unfit
     }
   }
 
-  /// Brings the files that hold weights to `path`, and gives the bytes that came from the store.
-  private func fetch(_ snapshot: Snapshot, to path: String) async throws -> Int {
-    // What a finished fetch has left.
-    if (try? Tree.scan(path)) != nil { return 0 }
-    let files = try await repository.manifest(of: snapshot).files.map(\.path)
-    let part: Selection.Part = ModelExport.needsTrainingState(files) ? .all : .weights
+  /// Brings the files that hold weights, and gives the bytes that came from the store.
+  private func fetch(_ snapshot: Snapshot, to files: FetchedFiles) async throws -> Int {
+    let manifest = try await repository.manifest(of: snapshot)
+    let paths = manifest.files.map(\.path)
+    let single = manifest.kind == .file ? paths.first : nil
+    if try await resources.disk.run({ files.isComplete(single: single) }) { return 0 }
+    let part: Selection.Part = ModelExport.needsTrainingState(paths) ? .all : .weights
     let restore = Restore(repository, resources: resources, progress: progress)
     // The slash keeps the name of a snapshot that is one file.
-    return try await restore.run(snapshot, to: path + "/", options: .init(selection: Selection(part: part)))
-      .fetchedBytes
+    return try await restore.run(
+      snapshot, to: files.content + (single == nil ? "" : "/"),
+      options: .init(selection: Selection(part: part))
+    ).fetchedBytes
   }
 
   private func write(
@@ -91,5 +92,39 @@ public struct Export: Sendable {
     } onCancel: {
       isCancelled.store(true, ordering: .relaxed)
     }
+  }
+}
+
+/// The directory beside the target that the fetched files lie in: of this user alone, and no link.
+private struct FetchedFiles: Sendable {
+  private let path: String
+
+  /// Takes the directory, or makes it. Throws `SystemError`, EPERM where it is somebody else's.
+  init(_ path: String) throws {
+    self.path = path
+    // What an earlier export was about to remove.
+    try? RestoreTarget.removeTree(path + ".old")
+    if mkdir(path, 0o700) == 0 { return }
+    guard errno == EEXIST else { throw SystemError.last("mkdir", path) }
+    var status = stat()
+    guard lstat(path, &status) == 0 else { throw SystemError.last("stat", path) }
+    guard status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid(), chmod(path, 0o700) == 0 else {
+      throw SystemError(operation: "use", path: path, code: EPERM)
+    }
+  }
+
+  /// Where the checkpoint is.
+  var content: String { path + "/content" }
+
+  /// Whether an earlier export has fetched all: a restore gives its target its name when everything is there.
+  func isComplete(single: RelativePath?) -> Bool {
+    var status = stat()
+    let name = single.map { "/" + String(decoding: $0.bytes, as: UTF8.self) } ?? ""
+    return lstat(content + name, &status) == 0
+  }
+
+  /// Removes it; under another name first, so that what is half removed is never taken for all.
+  func remove() {
+    if rename(path, path + ".old") == 0 { try? RestoreTarget.removeTree(path + ".old") }
   }
 }

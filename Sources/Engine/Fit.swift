@@ -85,7 +85,8 @@ public enum FitWarning: Equatable, Sendable {
     if layout.contains("deepspeed") || layout.contains("zero") || (spread.zeroStage ?? 0) > 0 {
       guard let saved = spread.data ?? spread.world.map({ $0 / cut }), saved > 0 else { return nil }
       // Without pipelines and tensor parallelism every process has other data.
-      return saved * cut == here ? nil : .zero(saved: saved, here: here / cut, source: source)
+      let (needed, isBeyond) = saved.multipliedReportingOverflow(by: cut)
+      return !isBeyond && needed == here ? nil : .zero(saved: saved, here: here / cut, source: source)
     }
     guard let saved = spread.world, saved != here else { return nil }
     return layout.contains("fsdp") || layout.contains("dcp")

@@ -45,13 +45,18 @@ struct LocalCheckpoints: Sendable {
       var status = stat()
       guard stat(full, &status) == 0 else { return nil }
       let isDirectory = status.st_mode & S_IFMT == S_IFDIR
-      guard isDirectory || files.contains(where: name.hasSuffix) else { return nil }
+      guard isDirectory || isListed(name) else { return nil }
       return Place("/" + name, isFile: !isDirectory).step.map { Entry(path: full, step: $0) }
     }
   }
 
   /// Names of single files that can be checkpoints; others with a number are logs and the like.
-  private static let files = [".pt", ".pth", ".bin", ".ckpt", ".safetensors"]
+  private static let files = [
+    ".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".keras", ".h5", ".npz", ".msgpack", ".pkl",
+  ]
+
+  /// Whether a single file's name is one that is looked at.
+  static func isListed(_ name: String) -> Bool { files.contains(where: name.hasSuffix) }
 
   /// The directory itself, where it is a checkpoint: the trackers are those of DeepSpeed (`latest`) and Megatron-LM.
   private static func whole(_ directory: String) -> Entry? {
@@ -63,7 +68,17 @@ struct LocalCheckpoints: Sendable {
   }
 
   private static func fault(of path: String) -> Resume.Fault? {
-    do throws(SystemError) { return fault(of: try Inspection(path)) } catch { return .unreadable(error) }
+    do throws(SystemError) {
+      let inspection = try Inspection(path)
+      let now = Timestamp.now()
+      let writers = inspection.isYounger(than: 3600, at: now) ? inspection.writers() : []
+      switch inspection.saving(defects: inspection.defects, writers: writers, now: now) {
+      // Where a save has only stopped, nobody waits for its end: it is torn.
+      case .some(let sign) where inspection.defects.isEmpty || sign.isByAProcess: return .saving(sign)
+      default: break
+      }
+      return fault(of: inspection)
+    } catch { return .unreadable(error) }
   }
 
   private static func fault(of inspection: Inspection) -> Resume.Fault? {

@@ -1,5 +1,6 @@
 import Checkpoints
 import Platform
+import Repository
 
 extension RecordDocument {
   /// Takes over what a layout tells of a checkpoint.
@@ -45,6 +46,17 @@ extension RecordDocument {
     parts = joined
     let found = Set(joined.keys.compactMap(Findings.Part.init(rawValue:)))
     use = Findings.Use(parts: found).rawValue
+  }
+}
+
+extension RecordDocument {
+  /// Takes out the parts whose files are not in a manifest, as far as they are named, and says what can be done with the rest.
+  mutating func keepParts(of manifest: Manifest) {
+    guard let parts else { return }
+    let paths = Set(manifest.files.map(\.path.display))
+    let rest = parts.filter { $0.value.files.allSatisfy(paths.contains) }
+    self.parts = rest
+    use = Findings.Use(parts: Set(rest.keys.compactMap(Findings.Part.init(rawValue:)))).rawValue
   }
 }
 

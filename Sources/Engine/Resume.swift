@@ -25,6 +25,8 @@ public struct Resume: Sendable {
     case unknownLayout
     /// It has weights alone.
     case weightsOnly
+    /// It is still being written.
+    case saving(Saving)
     /// It cannot be read.
     case unreadable(SystemError)
   }
@@ -127,7 +129,7 @@ public struct Resume: Sendable {
     let listing = try await repository.snapshots(of: run)
     for error in listing.unreadable { notify(.unreadable(error)) }
     return listing.snapshots.filter {
-      $0.run == run && $0.complete && !$0.isThinned && !$0.layout.hasPrefix("hf_model")
+      $0.run == run && $0.canResume
     }
     .sorted { SnapshotAddress.precedes($1, $0) }
   }
@@ -187,4 +189,9 @@ public struct Resume: Sendable {
 
 extension Resume.Report {
   init(_ entry: LocalCheckpoints.Entry) { self.init(path: entry.path, step: entry.step, snapshot: nil) }
+}
+
+extension Snapshot {
+  /// Whether training may go on from it: it is whole, has its training state still, and is no model that was saved alone.
+  var canResume: Bool { complete && !isThinned && !layout.hasPrefix("hf_model") }
 }

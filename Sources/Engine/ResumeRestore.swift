@@ -21,14 +21,16 @@ struct ResumeRestore: Sendable {
   /// - Throws: as `Restore.run`.
   func run(_ snapshot: Snapshot, besides local: LocalCheckpoints) async throws -> Resume.Report {
     let manifest = try await repository.manifest(of: snapshot)
-    let same = local.rejected.map(\.entry).filter { $0.step == snapshot.step }
-    if let entry = try await resources.disk.run({ same.first { Self.holds($0.path, manifest) } }) {
-      return Resume.Report(entry)
-    }
+    if let entry = try await match(snapshot, manifest, local) { return Resume.Report(entry) }
     let name = try await name(of: snapshot)
     let path = LocalCheckpoints.join(directory, name)
     let whole = ".\(name).ckbackup-\(snapshot.id).whole"
     let wholePath = LocalCheckpoints.join(directory, whole)
+    if let (entry, fault) = local.rejected.first(where: { $0.entry.path == path }),
+      case .saving(let sign) = fault, sign.isByAProcess
+    {
+      throw EngineError.stillBeingWritten(path: entry.path, defects: [], sign: sign)
+    }
     let (isWhole, isTaken) = try await resources.disk.run {
       (RestoreTarget.isOccupied(wholePath), RestoreTarget.isOccupied(path))
     }
@@ -46,6 +48,26 @@ struct ResumeRestore: Sendable {
     return Resume.Report(path: path, step: snapshot.step, snapshot: snapshot)
   }
 
+  /// The one of the directory's checkpoints that is the snapshot although it was not known to be good.
+  ///
+  /// What no layout knows is told by sizes and times. Where something was found to be wrong, only the same bytes count: damage may have
+  /// left sizes and times as they were.
+  private func match(
+    _ snapshot: Snapshot, _ manifest: Manifest, _ local: LocalCheckpoints
+  ) async throws -> LocalCheckpoints.Entry? {
+    for (entry, fault) in local.rejected where entry.step == snapshot.step {
+      switch fault {
+      case .unknownLayout, .weightsOnly:
+        if try await resources.disk.run({ Self.holds(entry.path, manifest) }) { return entry }
+      case .defect, .saving:
+        let comparison = LocalComparison(repository, resources: resources, progress: progress)
+        if try await comparison.run(snapshot, at: entry.path).isEmpty { return entry }
+      case .unreadable: continue
+      }
+    }
+    return nil
+  }
+
   /// The name that the checkpoint had, where its step can be read off it; else `checkpoint-STEP`.
   private func name(of snapshot: Snapshot) async throws -> String {
     let isFile = snapshot.kind == .file
@@ -53,7 +75,7 @@ struct ResumeRestore: Sendable {
       RestoreTarget.split($0).name
     }
     if let former, let path = try? RelativePath(former), path.display == former, path.components.count == 1,
-      former.utf8.count <= 180, !former.hasPrefix("."),
+      former.utf8.count <= 180, !former.hasPrefix("."), !isFile || LocalCheckpoints.isListed(former),
       Place("/" + former, isFile: isFile).step == snapshot.step
     {
       return former

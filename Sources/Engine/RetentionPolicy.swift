@@ -72,6 +72,7 @@ public struct RetentionPolicy: Equatable, Sendable {
     // What training may have to go on from, or somebody may want to see again as it was.
     var whole = Set(ordered.filter { !$0.complete || $0.isThinned || $0.tags.contains("best") }.map(\.key))
     if let best = ranking.order(complete).first { whole.insert(best.key) }
+    if let resumable = complete.last(where: \.canResume) { whole.insert(resumable.key) }
     if let newest = complete.last ?? ordered.last {
       keep(newest, "newest")
       whole.insert(newest.key)

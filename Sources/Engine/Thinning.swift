@@ -34,6 +34,7 @@ struct Thinning {
     thin.manifest = try await repository.write(manifest)
     document.id = thin.id
     document.resumable = false
+    document.keepParts(of: manifest)
     document.remarks.append(
       "The files that only training needs were let go; the checkpoint was the snapshot \(snapshot.id).")
     let (store, folder) = (repository.store, snapshot.record)

@@ -20,11 +20,26 @@ public func programOutput(_ words: [String], seconds: Double, limit: Int) -> [UI
   }
   close(ends[1])
   let output = read(ends[0], until: Timestamp.now().nanoseconds + Int64(seconds * 1e9), limit: limit)
-  // Its group has its number. Where all of it has ended there is nobody to kill.
-  if output == nil { kill(-process, SIGKILL) }
-  var status: Int32 = 0
-  while waitpid(process, &status, 0) < 0, errno == EINTR {}
+  let status = output == nil ? nil : end(of: process, within: seconds)
+  if status == nil {
+    // Its group has its number. One that hangs in a dead file system does not even die; it must not hold up whoever asked.
+    kill(-process, SIGKILL)
+    _ = end(of: process, within: 1)
+  }
   return status == 0 ? output : nil
+}
+
+/// How a process ended; nil where it has not within so many seconds.
+private func end(of process: pid_t, within seconds: Double) -> Int32? {
+  let end = ContinuousClock.now + .seconds(seconds)
+  var status: Int32 = 0
+  while true {
+    let found = waitpid(process, &status, WNOHANG)
+    if found == process { return status }
+    if found < 0, errno != EINTR { return nil }
+    if ContinuousClock.now >= end { return nil }
+    usleep(1000)
+  }
 }
 
 /// Starts a program in a process group of its own.

@@ -156,6 +156,30 @@ import Testing
     #expect(throws: SystemError.self) { try export(path) }
   }
 
+  @Test("ZeRO's partitions must hold what is named, and that alone")
+  func zeroUnused() throws {
+    let scratch = try Scratch()
+    let path = try scratch.copy("ds_zero1_bf16/global_step4", as: "global_step4")
+    // The row of one process is the other's twice: as many numbers too many as too few.
+    let other = try contents(path + "/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    try scratch.write("global_step4/bf16_zero_pp_rank_1_mp_rank_00_optim_states.pt", other[...])
+    try scratch.write("global_step4/bf16_zero_pp_rank_2_mp_rank_00_optim_states.pt", other[...])
+    #expect(throws: ExportError.self) { try export(path) }
+  }
+
+  @Test("a shard that the index names must be there")
+  func shardMissing() throws {
+    let scratch = try Scratch()
+    let path = try scratch.copy("hf_sharded/checkpoint-4", as: "checkpoint-4")
+    try scratch.remove("checkpoint-4/model-00002-of-00003.safetensors")
+    #expect(throws: ExportError.self) { try export(path) }
+  }
+
+  @Test("tensors without elements may have any other sizes")
+  func emptyTensor() throws {
+    #expect(contiguousStrides([0, 1 << 40, 1 << 40, 8]).count == 4)
+  }
+
   @Test("pieces that leave a gap, overlap or reach outside make no tensor")
   func coverage() throws {
     let file = try RelativePath("a")

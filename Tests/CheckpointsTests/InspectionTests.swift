@@ -287,7 +287,8 @@ import Testing
   func untouched() {
     let text = Array("{ \"a\" :  1}\n".utf8)
     #expect(recordBytes(text, name: "x.json") == text)
-    #expect(recordBytes(Array("{\"token\": \"x\"".utf8), name: "x.json") == Array("{\"token\": \"x\"".utf8))
+    // What is no JSON cannot be searched for secrets.
+    #expect(recordBytes(Array("{\"token\": \"x\"".utf8), name: "X.JSON") == [])
     #expect(recordBytes([0xff, 0], name: "x.log") == [0xff, 0])
   }
 

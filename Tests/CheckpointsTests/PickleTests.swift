@@ -118,6 +118,25 @@ private func unhex(_ digits: String) -> [UInt8] { bytes(hex: digits) ?? [] }
     _ = try Pickle(bytes + [0x2e]).root.json
   }
 
+  @Test("numbers to store at that are none, and stacks of marks without end, are errors")
+  func memoAndMarks() {
+    #expect(throws: PickleError.self) { try Pickle(Array("Np-1\n.".utf8)) }
+    #expect(throws: PickleError.self) {
+      try Pickle([UInt8](repeating: 0x28, count: 1001), maximumValues: 1000)
+    }
+    #expect(throws: PickleError.self) {
+      try Pickle([0x4e] + [UInt8](repeating: 0x32, count: 1001) + [0x2e], maximumValues: 1000)
+    }
+  }
+
+  @Test("one long text that is used thousands of times becomes few texts")
+  func sharedText() throws {
+    // [s, s, …] with s of 1 MiB stored once.
+    var bytes: [UInt8] = [0x80, 2, 0x5d, 0x58, 0, 0, 0x10, 0] + [UInt8](repeating: 0x61, count: 1 << 20)
+    bytes += [0x71, 0, 0x30, 0x28] + (0..<19_000).flatMap { _ in [0x68, 0] as [UInt8] } + [0x65, 0x2e]
+    #expect((try Pickle(bytes).root.json.elements ?? []).count < 8)
+  }
+
   @Test("a value that contains itself is read")
   func cycle() throws {
     // l = []; l.append(l)

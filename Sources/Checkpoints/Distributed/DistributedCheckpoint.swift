@@ -99,8 +99,8 @@ private struct MetadataReader {
   mutating func readPaths(_ root: Pickle.Value) throws {
     for (key, value) in root["planner_data"]?.entries ?? [] {
       try charge(value)
-      guard value.width <= 64, let name = key.text, let keys = value.elements else { continue }
-      paths[name] = keys.map { $0.text ?? $0.integer.map(String.init) ?? "" }
+      guard value.width <= 64, let name = try text(key), let keys = value.elements else { continue }
+      paths[name] = try keys.map { try text($0) ?? $0.integer.map(String.init) ?? "" }
     }
   }
 
@@ -108,7 +108,9 @@ private struct MetadataReader {
     var places: [Key: DistributedCheckpoint.Place] = [:]
     for (index, info) in try entries(root, "storage_data") {
       try charge(index)
-      guard let name = index["fqn"]?.text else { throw failure("an index has no name") }
+      guard let name = try index["fqn"].flatMap({ try text($0) }) else {
+        throw failure("an index has no name")
+      }
       var offsets: [Int]?
       if let value = index["offset"], !value.isNone { offsets = try sizes(value, of: name) }
       places[Key(name: name, offsets: offsets)] = try place(info, of: name)
@@ -118,7 +120,7 @@ private struct MetadataReader {
 
   private mutating func place(_ info: Pickle.Value, of name: String) throws -> DistributedCheckpoint.Place {
     try charge(info)
-    guard let file = info["relative_path"]?.text.flatMap({ try? RelativePath($0) }),
+    guard let file = try info["relative_path"].flatMap({ try text($0) }).flatMap({ try? RelativePath($0) }),
       let offset = info["offset"]?.integer, let length = info["length"]?.integer, offset >= 0, length >= 0,
       !offset.addingReportingOverflow(length).overflow
     else { throw failure("the place of \(escaped(name.utf8)) is none") }
@@ -133,7 +135,7 @@ private struct MetadataReader {
     var tensors: [DistributedCheckpoint.Tensor] = []
     var objects: [DistributedCheckpoint.ByteObject] = []
     for (key, value) in try entries(root, "state_dict_metadata") {
-      guard let name = key.text else { throw failure("a name is no text") }
+      guard let name = try text(key) else { throw failure("a name is no text") }
       switch value.callee.map({ $0.split(separator: ".").last ?? "" }) {
       case "TensorStorageMetadata": tensors.append(try tensor(value, name, places))
       case "BytesStorageMetadata":
@@ -202,6 +204,13 @@ private struct MetadataReader {
       }
       return size
     }
+  }
+
+  /// A text, of which each use costs.
+  private mutating func text(_ value: Pickle.Value) throws -> String? {
+    work -= value.utf8?.count ?? 0
+    guard work >= 0 else { throw failure("it describes too much") }
+    return value.text
   }
 
   private mutating func charge(_ value: Pickle.Value) throws {

@@ -60,7 +60,10 @@ public struct ModelExport: Sendable {
   /// The bytes that will be written into weights. Throws `ExportError`, `SystemError` and what readers of headers throw.
   public func size() throws -> Int {
     try plans().reduce(0) { sum, tensor in
-      sum + tensor.count * (itemSizes[options.elementType?.target(of: tensor.dtype) ?? tensor.dtype] ?? 1)
+      let type = options.elementType?.target(of: tensor.dtype) ?? tensor.dtype
+      // Views of one element may claim more than any disk has.
+      let (total, overflow) = sum.addingReportingOverflow(tensor.count * (itemSizes[type] ?? 1))
+      return overflow ? .max : total
     }
   }
 
@@ -111,7 +114,7 @@ public struct ModelExport: Sendable {
     var names: Set<String> = []
     for index in tensors.indices {
       tensors[index].name = stripped(tensors[index].name)
-      guard names.insert(tensors[index].name).inserted else {
+      guard tensors[index].name != "__metadata__", names.insert(tensors[index].name).inserted else {
         throw ExportError.twice(name: tensors[index].name)
       }
     }

@@ -108,6 +108,20 @@ public enum ExportError: Error, Equatable, Sendable {
   /// A file is not what it should be.
   case broken(file: String, reason: String)
 
+  /// The error for what reading a checkpoint's files threw, where another try would come to the same end; nil for any other error.
+  ///
+  /// - Parameter name: what was read, for people.
+  public init?(reading error: any Error, of name: String) {
+    switch error {
+    case let error as ExportError: self = error
+    case let error as TorchZipDefect: self = .broken(file: name, reason: error.words)
+    case let error as SafetensorsDefect: self = .broken(file: name, reason: error.words)
+    case let error as PickleError: self = .broken(file: name, reason: error.reason)
+    case let error as JSONError: self = .broken(file: name, reason: error.reason)
+    default: return nil
+    }
+  }
+
   /// One sentence for people.
   public var sentence: String {
     switch self {
@@ -138,7 +152,9 @@ func product(_ sizes: [Int]) -> Int? {
 func contiguousStrides(_ shape: [Int]) -> [Int] {
   var strides = [Int](repeating: 1, count: shape.count)
   for index in shape.indices.dropLast().reversed() {
-    strides[index] = strides[index + 1] * max(1, shape[index + 1])
+    // Sizes beyond numbers have no element to reach.
+    let (stride, overflow) = strides[index + 1].multipliedReportingOverflow(by: max(1, shape[index + 1]))
+    strides[index] = overflow ? 0 : stride
   }
   return strides
 }

@@ -8,6 +8,10 @@ struct WeightFiles {
 
   /// The tensors of files that are named as weights, in the order of these; none where the root has none.
   func named() throws -> [TensorPlan] {
+    // A shard or a tensor that an index names and nobody has must not be left out in silence.
+    if let defect = ShardChecks(reader: checkpoint).defects().first {
+      throw ExportError.broken(file: defect.file?.display ?? "the checkpoint", reason: defect.sentence)
+    }
     let safetensors = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".safetensors") }
     if !safetensors.isEmpty { return try safetensors.flatMap(self.safetensors) }
     let torch = files.filter { isModelWeights($0.name) && $0.name.hasSuffix(".bin") }
@@ -51,7 +55,8 @@ struct WeightFiles {
       throw ExportError.broken(file: path.display, reason: "its numbers have their highest byte first")
     }
     if object.root["_parameters"] != nil || object.root["_modules"] != nil {
-      return try module(object.root, named: "", depth: 0).map { name, tensor in
+      var budget = TorchWalk.maximumValues
+      return try module(object.root, named: "", depth: 0, &budget).map { name, tensor in
         try Self.plan(name, tensor, object, file, path)
       }
     }
@@ -72,23 +77,32 @@ struct WeightFiles {
 
   /// The tensors of a module that was pickled as a whole, under the names that its `state_dict()` would give them
   /// (torch/nn/modules/module.py: `_parameters`, `_buffers`, `_non_persistent_buffers_set`, `_modules`).
-  private func module(_ value: Pickle.Value, named prefix: String, depth: Int) throws -> [(
-    String, TorchTensor
-  )] {
-    guard depth < 64 else {
-      throw ExportError.unsupported(tensor: prefix, reason: "its modules are nested too deep")
+  private func module(_ value: Pickle.Value, named prefix: String, depth: Int, _ budget: inout Int) throws
+    -> [(
+      String, TorchTensor
+    )]
+  {
+    budget -= 1
+    guard depth < 64, budget > 0 else {
+      throw ExportError.unsupported(tensor: prefix, reason: "its modules are nested too deep or too many")
     }
-    let transient = Set((value["_non_persistent_buffers_set"]?.elements ?? []).compactMap(\.text))
+    let transient = Set(
+      (value["_non_persistent_buffers_set"]?.elements(limit: budget) ?? []).compactMap(\.text))
     var found: [(String, TorchTensor)] = []
-    for (key, value) in (value["_parameters"]?.entries ?? []) + (value["_buffers"]?.entries ?? []) {
+    for (key, value) in (value["_parameters"]?.entries(limit: budget) ?? [])
+      + (value["_buffers"]?.entries(limit: budget) ?? [])
+    {
       guard let name = key.text, !value.isNone, !transient.contains(name) else { continue }
       guard let tensor = TorchTensor(value) else {
         throw ExportError.unsupported(tensor: prefix + name, reason: "it is no plain tensor")
       }
+      budget -= 1 + (prefix.utf8.count + name.utf8.count) / 64
       found.append((prefix + name, tensor))
     }
-    for (key, value) in value["_modules"]?.entries ?? [] where !value.isNone {
-      if let name = key.text { found += try module(value, named: "\(prefix)\(name).", depth: depth + 1) }
+    for (key, value) in value["_modules"]?.entries(limit: max(0, budget)) ?? [] where !value.isNone {
+      guard let name = key.text else { continue }
+      budget -= (prefix.utf8.count + name.utf8.count) / 64
+      found += try module(value, named: "\(prefix)\(name).", depth: depth + 1, &budget)
     }
     return found
   }
@@ -115,15 +129,26 @@ struct WeightFiles {
     }
     let own = tensors(of: root)
     if !own.isEmpty { return own }
-    return (root.entries ?? []).flatMap { key, value -> [(name: String, value: Pickle.Value)] in
-      guard let module = key.text, !module.hasPrefix("optim") else { return [] }
-      return tensors(of: value).map { ("\(module).\($0.name)", $0.value) }
+    var all: [(name: String, value: Pickle.Value)] = []
+    for (key, value) in root.entries(limit: 1024) ?? [] {
+      guard let module = key.text, !module.hasPrefix("optim"), all.count < TorchWalk.maximumValues else {
+        continue
+      }
+      all += tensors(of: value).map { ("\(module).\($0.name)", $0.value) }
     }
+    return all
   }
 
   /// The entries of a dictionary that holds tensors; nothing of any other.
   private static func tensors(of value: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
-    let entries = (value.entries ?? []).compactMap { key, value in key.text.map { (name: $0, value: value) } }
-    return entries.contains { TorchTensor($0.value) != nil } ? entries : []
+    let entries = value.entries(limit: TorchWalk.maximumValues) ?? []
+    guard entries.contains(where: { TorchTensor($0.value) != nil }) else { return [] }
+    // Many names may be one text.
+    var room = 256 << 20
+    return entries.compactMap { key, value in
+      room -= key.utf8?.count ?? 0
+      guard room > 0 else { return nil }
+      return key.text.map { (name: $0, value: value) }
+    }
   }
 }

@@ -43,10 +43,9 @@ struct ZeroShards {
     var plans = try parameters(model.object.root, partitions, stage)
     plans += try buffers(model)
     plans += try frozen(stage == 3 ? models : [model])
-    for (alias, source) in model.object.root["shared_params"]?.entries ?? [] {
-      if let alias = alias.text, let source = source.text,
-        var plan = plans.first(where: { $0.name == source })
-      {
+    let known = Dictionary(plans.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    for (alias, source) in model.object.root["shared_params"]?.entries(limit: Self.maximumParameters) ?? [] {
+      if let alias = alias.text, let source = source.text, var plan = known[source] {
         plan.name = alias
         plans.append(plan)
       }
@@ -84,7 +83,11 @@ struct ZeroShards {
     return try sorted.map { _, name in
       let path = try directory.map { try $0.appending(name.utf8) } ?? RelativePath(name)
       let file = try checkpoint.tree.root.open(path)
-      return File(path: path, file: file, object: try TorchObject(reading: file))
+      let object = try TorchObject(reading: file)
+      guard !object.isBigEndian else {
+        throw ExportError.broken(file: path.display, reason: "its numbers have their highest byte first")
+      }
+      return File(path: path, file: file, object: object)
     }
   }
 
@@ -126,13 +129,15 @@ struct ZeroShards {
   private func parameters(_ model: Pickle.Value, _ partitions: [Partition], _ stage: Int) throws
     -> [TensorPlan]
   {
-    let groups = try (model["param_shapes"]?.elements ?? []).map(shapes)
+    let groups = try groups(of: model)
     if stage == 3 {
       let rows = partitions.map { Stretches($0.groups.flatMap(\.all)) }
       var position = 0
-      return try groups.flatMap { $0 }.map { name, shape in
+      let plans = try groups.flatMap { $0 }.map { name, shape in
         try dealt(name, shape, rows, &position)
       }
+      guard rows.allSatisfy({ $0.count == position }) else { throw unused }
+      return plans
     }
     guard groups.count == partitions[0].groups.count else {
       throw ExportError.broken(
@@ -144,13 +149,41 @@ struct ZeroShards {
       }
       let row = Stretches(partitions.flatMap { $0.groups[index].all })
       var position = 0
-      return try groups[index].map { name, shape in
+      let plans = try groups[index].map { name, shape in
         defer { position += shape.reduce(1, *) }
         return try TensorPlan(
           name: name, dtype: "F32", shape: shape, isFlat: true,
           pieces: row.pieces(position, count: shape.reduce(1, *), at: 0))
       }
+      // A row is padded to a multiple of twice the processes.
+      guard row.count >= position, row.count - position < 2 * partitions.count else { throw unused }
+      return plans
     }
+  }
+
+  private var unused: ExportError {
+    .broken(file: shown, reason: "its partitions do not hold the parameters that it names, and these alone")
+  }
+
+  private static let maximumParameters = 1_000_000
+
+  /// The names and shapes of the parameters by groups; at least one, and all together of a size that a disk may have.
+  private func groups(of model: Pickle.Value) throws -> [[(name: String, shape: [Int])]] {
+    var room = 1 << 50
+    var count = 0
+    let groups = try (model["param_shapes"]?.elements(limit: 4096) ?? []).map { value in
+      let group = try shapes(value)
+      count += group.count
+      for (_, shape) in group { room -= shape.reduce(1, *) }
+      guard room > 0, count <= Self.maximumParameters else {
+        throw ExportError.broken(file: shown, reason: "its parameters are larger than any disk")
+      }
+      return group
+    }
+    guard count > 0 else {
+      throw ExportError.broken(file: shown, reason: "the shapes of its parameters are missing")
+    }
+    return groups
   }
 
   /// A parameter of which every process has a stretch, from `position` of its row on, which moves to its end.
@@ -171,21 +204,35 @@ struct ZeroShards {
     let names = Set((model.object.root["buffer_names"]?.elements ?? []).compactMap(\.text))
     guard !names.isEmpty else { return [] }
     return try (model.object.root["module"]?.entries ?? []).compactMap { key, value in
-      guard let name = key.text, names.contains(name), let tensor = TorchTensor(value) else { return nil }
+      guard let name = key.text, names.contains(name) else { return nil }
+      guard let tensor = TorchTensor(value) else {
+        throw ExportError.unsupported(tensor: name, reason: "it is no plain tensor")
+      }
       return try WeightFiles.plan(name, tensor, model.object, model.file, model.path)
     }
   }
 
   /// Parameters that were not trained: whole in stages 1 and 2, in stage 3 dealt out like the others.
   private func frozen(_ models: [File]) throws -> [TensorPlan] {
-    guard let shapes = models.first?.object.root["frozen_param_shapes"]?.entries else { return [] }
+    guard
+      let shapes = models.first?.object.root["frozen_param_shapes"]?.entries(limit: Self.maximumParameters)
+    else { return [] }
+    let named = models.map { file in
+      let entries = file.object.root["frozen_param_fragments"]?.entries(limit: Self.maximumParameters) ?? []
+      return Dictionary(
+        entries.compactMap { key, value in key.text.map { ($0, value) } }, uniquingKeysWith: { $1 })
+    }
     return try shapes.compactMap { key, value in
       guard let name = key.text, let shape = value.size else { return nil }
-      let fragments = try models.map { file in
-        guard let tensor = file.object.root["frozen_param_fragments"]?[name].flatMap(TorchTensor.init),
-          tensor.isContiguous, let range = try file.object.range(of: tensor.storage, in: file.file)
+      let fragments = try zip(models, named).map { file, named in
+        guard let tensor = named[name].flatMap(TorchTensor.init), tensor.isContiguous,
+          let range = try file.object.range(of: tensor.storage, in: file.file),
+          range.count >= tensor.storageSize
         else { throw ExportError.notCovered(tensor: name) }
         return (file.path, range.lowerBound + tensor.offset * tensor.itemSize, tensor)
+      }
+      guard fragments.allSatisfy({ $0.2.dtype == fragments[0].2.dtype }) else {
+        throw ExportError.unsupported(tensor: name, reason: "its parts are of different types")
       }
       let count = shape.reduce(1, *)
       let share = (count + fragments.count - 1) / fragments.count
@@ -202,7 +249,7 @@ struct ZeroShards {
   }
 
   private func shapes(_ group: Pickle.Value) throws -> [(name: String, shape: [Int])] {
-    try (group.entries ?? []).map { key, value in
+    try (group.entries(limit: Self.maximumParameters) ?? []).map { key, value in
       guard let name = key.text, let shape = value.size else {
         throw ExportError.broken(file: shown, reason: "the shapes of its parameters cannot be read")
       }
@@ -223,6 +270,8 @@ private struct Stretches {
   let all: [Stretch]
   /// Where each stretch begins in the row, in elements.
   private let starts: [Int]
+  /// The elements of the row.
+  let count: Int
 
   init(_ all: [Stretch]) {
     self.all = all
@@ -231,6 +280,7 @@ private struct Stretches {
       defer { sum += stretch.count }
       return sum
     }
+    count = sum
   }
 
   /// The pieces of `count` elements from `start` of the row on, which go to `origin` of a tensor and on; fewer where the row ends.

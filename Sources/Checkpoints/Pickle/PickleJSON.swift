@@ -14,6 +14,9 @@ extension Pickle.Value {
     if let bool { return .bool(bool) }
     if let integer { return .integer(Int64(integer)) }
     if let double { return .double(double) }
+    // A text that is used again and again is one value in the pickle and many here.
+    if let utf8 { budget -= utf8.count / 16 }
+    guard budget > 0 else { return nil }
     if let text { return .string(text) }
     if let global { return .string(global) }
     if let entries = entries(limit: budget) ?? attributes(limit: budget) {
@@ -36,7 +39,7 @@ extension Pickle.Value {
   private func object(_ entries: [(key: Self, value: Self)], _ depth: Int, _ budget: inout Int) -> JSONValue {
     var members: [String: JSONValue] = [:]
     for (key, value) in entries {
-      budget -= 1
+      budget -= 1 + (key.utf8?.count ?? 0) / 16
       guard budget > 0 else { break }
       guard let name = key.text ?? key.integer.map(String.init) else { continue }
       if let member = value.json(depth: depth + 1, budget: &budget) { members[name] = member }

@@ -36,10 +36,10 @@ struct PickleMachine {
     switch opcode {
     case 0x80: _ = try byte()  // PROTO
     case 0x95: _ = try unsigned(8)  // FRAME
-    case 0x28: marks.append(stack.count)  // MARK
+    case 0x28: try mark()  // MARK
     case 0x30: try discard()  // POP
     case 0x31: _ = try popToMark()  // POP_MARK
-    case 0x32: stack.append(try peek())  // DUP
+    case 0x32: try pushAgain(try peek())  // DUP
     case 0x4e: try push(.none)  // NONE
     case 0x88: try push(.bool(true))  // NEWTRUE
     case 0x89: try push(.bool(false))  // NEWFALSE
@@ -169,6 +169,19 @@ extension PickleMachine {
     return Int32(containers.count - 1)
   }
 
+  /// What costs no value costs room on the stack, which is bounded like the values.
+  private mutating func pushAgain(_ value: Reference) throws(PickleError) {
+    guard stack.count < maximumValues else { throw tooMuch }
+    stack.append(value)
+  }
+
+  private var tooMuch: PickleError { tooLarge("its stack holds more than \(maximumValues) values") }
+
+  private mutating func mark() throws(PickleError) {
+    guard marks.count < maximumValues else { throw tooMuch }
+    marks.append(stack.count)
+  }
+
   private mutating func call(_ callee: Reference, _ arguments: Reference) throws(PickleError) {
     calls.append(Pickle.Call(callee: callee, arguments: arguments))
     try push(.call(Int32(calls.count - 1)))
@@ -226,13 +239,14 @@ extension PickleMachine {
     guard memo.indices.contains(index), memo[index] >= 0 else {
       throw failure("it recalls what it never stored")
     }
-    // Each opcode may put one more on the stack, so the stack is never longer than the pickle.
-    stack.append(memo[index])
+    try pushAgain(memo[index])
   }
 
   /// Pickles number what they store from 0 on, so that a number beyond the pickle's length is none.
   private mutating func store(at index: Int) throws(PickleError) {
-    guard index <= bytes.count, index <= maximumValues else { throw failure("it stores at an absurd number") }
+    guard index >= 0, index <= bytes.count, index <= maximumValues else {
+      throw failure("it stores at an absurd number")
+    }
     let value = try peek()
     while memo.count <= index { memo.append(-1) }
     memo[index] = value

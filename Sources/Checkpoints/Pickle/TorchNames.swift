@@ -37,7 +37,8 @@ struct TorchWalk {
   }
 
   private mutating func visit(_ key: Pickle.Value, _ member: Pickle.Value, _ name: String, _ depth: Int) {
-    budget -= 1
+    // The name of what lies below is put together anew for each value.
+    budget -= 1 + (name.utf8.count + (key.utf8?.count ?? 0)) / 64
     guard budget > 0, let word = key.text ?? key.integer.map(String.init) else { return }
     collect(member, Self.join(name, word), depth + 1)
   }
@@ -71,7 +72,7 @@ extension TorchObject {
   func number(_ value: Pickle.Value, in file: OpenFile) -> Double? {
     if let number = value.number { return number }
     guard !isBigEndian, let tensor = TorchTensor(value), tensor.count == 1,
-      let range = try? range(of: tensor.storage, in: file),
+      let range = try? range(of: tensor.storage, in: file), range.count >= tensor.storageSize,
       let bytes = try? file.bytes(
         at: range.lowerBound + tensor.offset * tensor.itemSize, count: tensor.itemSize),
       bytes.count == tensor.itemSize, bytes.count <= 8

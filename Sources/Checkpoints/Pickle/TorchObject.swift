@@ -111,7 +111,7 @@ public struct TorchObject: Sendable {
             reason: "its pickles are longer than \(maximumPickle) bytes", offset: error.offset, isCut: false,
             isTooLarge: true)
         }
-        length *= 8
+        length = min(length * 8, maximumPickle)
       }
     }
   }

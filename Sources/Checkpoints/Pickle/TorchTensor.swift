@@ -22,9 +22,10 @@ public struct TorchTensor: Equatable, Sendable {
   public var count: Int { shape.reduce(1, *) }
   /// Whether its elements lie one after the other, the last dimension fastest.
   public var isContiguous: Bool {
+    if count == 0 { return true }
     var expected = 1
     for (size, stride) in zip(shape, strides).reversed() where size != 1 {
-      if stride != expected { return count == 0 }
+      if stride != expected { return false }
       expected *= size
     }
     return true
@@ -64,7 +65,7 @@ public struct TorchTensor: Equatable, Sendable {
   /// without one.
   private init?(_ arguments: [Pickle.Value], named type: String?) {
     guard arguments.count >= 4, let place = arguments[0].persistentID, let (key, size) = Self.storage(place),
-      let offset = arguments[1].integer, offset >= 0,
+      Self.isPlain(arguments, named: type, place), let offset = arguments[1].integer, offset >= 0,
       let shape = Self.sizes(arguments[2]), let strides = Self.sizes(arguments[3]),
       shape.count == strides.count,
       let dtype = type.map({ dtypes[$0] })
@@ -89,6 +90,20 @@ public struct TorchTensor: Equatable, Sendable {
     else { return nil }
     let (size, overflow) = elements.multipliedReportingOverflow(by: unit)
     return overflow ? nil : (key, size)
+  }
+
+  /// Whether nothing changes what the storage's numbers mean: no bits that negate or conjugate them (the last argument of both
+  /// functions), no view of a storage (the sixth element of the oldest ids).
+  private static func isPlain(_ arguments: [Pickle.Value], named type: String?, _ place: Pickle.Value) -> Bool
+  {
+    let metadata = type == nil ? 6 : 7
+    if arguments.count > metadata, !arguments[metadata].isNone,
+      arguments[metadata].entries(limit: 8)?.contains(where: { $0.value.bool != false }) ?? true
+    {
+      return false
+    }
+    let id = place.elements(limit: 8) ?? []
+    return id.count < 6 || id[5].isNone
   }
 
   private static func sizes(_ value: Pickle.Value) -> [Int]? {

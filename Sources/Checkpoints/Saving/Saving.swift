@@ -11,6 +11,9 @@ public enum Saving: Equatable, Sendable {
   /// A file is newer than the one that is written after it, which is thus still that of an earlier save.
   case replacing(file: RelativePath, marker: RelativePath)
 
+  /// Whether another process is seen at it.
+  public var isByAProcess: Bool { if case .open = self { true } else { false } }
+
   /// What is seen, to be put in parentheses.
   public var words: String {
     switch self {

@@ -111,6 +111,10 @@ struct ErrorText: Sendable {
         "\(path) disappeared while it was read: the checkpoint was rotated away, which is no damage. Take another step.",
         code: .failed)
     case .nothingToPush(let path): return ErrorText("\(path) holds no file to push", code: .failed)
+    case .notJSON(let path):
+      return ErrorText(
+        "\(path) is called JSON and is none, so that secrets in it cannot be found: mend it, or give it another name to keep it as it is. Nothing was pushed.",
+        code: .wrongUse)
     case .tooLargeForRecord(let path, let size, let limit):
       return ErrorText(
         "\(path) has \(Quantity.format(bytes: size)), and a file of the archive record may have \(Quantity.format(bytes: limit)). Nothing was pushed.",

@@ -65,6 +65,8 @@ extension Resume.Notice {
     case .ignored(let path, .defect(let sentence)): "\(path) is not used, since it is not whole: \(sentence)"
     case .ignored(let path, .unknownLayout):
       "\(path) is not used: no known layout tells whether it is whole, and no snapshot of the run is the same"
+    case .ignored(let path, .saving(let sign)):
+      "\(path) is not used: it is still being written (\(sign.words))"
     case .ignored(let path, .weightsOnly): "\(path) is not used: it has weights alone"
     case .ignored(let path, .unreadable(let error)):
       "\(path) is not used, since it cannot be read: \(error.reason)"
