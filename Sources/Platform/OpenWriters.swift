@@ -51,13 +51,13 @@ public struct OpenWriter: Equatable, Sendable {
     for number in numbers {
       let entry = cName(number)
       var status = stat()
+      // The kernel's own words first: only the last question goes to the file's file system.
       guard let name = target(of: entry, in: open), names.contains(name),
+        isForWriting("/proc/\(pid)/fdinfo/\(String(decoding: number, as: UTF8.self))"),
         fstatat(open.descriptor, entry, &status, 0) == 0
       else { continue }
       let file = FileIdentity(FileStatus(status))
-      guard files.contains(file), !found.contains(where: { $0.file == file }),
-        isForWriting("/proc/\(pid)/fdinfo/\(String(decoding: number, as: UTF8.self))")
-      else { continue }
+      guard files.contains(file), !found.contains(where: { $0.file == file }) else { continue }
       let program = content("/proc/\(pid)/comm").prefix { $0 != UInt8(ascii: "\n") }
       found.append(OpenWriter(file: file, pid: pid, program: escaped(program)))
     }

@@ -61,13 +61,20 @@ struct HostFacts: Sendable {
   }
 }
 
-/// A text with the user and password of a URL in it replaced by `JSONValue.mask`.
+/// A text in which the user and password, and the query, of every URL are replaced by `JSONValue.mask`.
 func withoutCredentials(_ text: String) -> String {
   guard let scheme = text.firstRange(of: "://") else { return text }
   let rest = text[scheme.upperBound...]
-  let host = rest.prefix { $0 != "/" }
-  guard let at = host.lastIndex(of: "@") else { return text }
-  return text[..<scheme.upperBound] + JSONValue.mask + rest[at...]
+  var url = rest.prefix { !$0.isWhitespace && $0 != "," && $0 != ";" }
+  let others = rest[url.endIndex...]
+  var clean = ""
+  // A password may hold any character, a slash or another `@` too.
+  if let at = url.lastIndex(of: "@") {
+    clean = JSONValue.mask
+    url = url[at...]
+  }
+  if let query = url.firstIndex(of: "?") { url = url[..<query] + "?" + JSONValue.mask }
+  return text[..<scheme.upperBound] + clean + url + withoutCredentials(String(others))
 }
 
 /// The text of a small file; nil where it cannot be read, or is longer than `limit` bytes.
