@@ -8,6 +8,8 @@ public enum EngineError: Error, Sendable {
   case incomplete(path: String, defects: [String])
   /// The checkpoint is still being written, as `sign` tells; `defects` are what it lacks so far, each as one sentence.
   case stillBeingWritten(path: String, defects: [String], sign: Saving)
+  /// Another process writes to what stands under the name that a snapshot is to get.
+  case nameInUse(path: String, sign: Saving)
   /// Entries were skipped and `--strict` was given.
   case skipped(path: String, entries: [String])
   /// A file was written to while it was read.

@@ -29,7 +29,7 @@ struct ResumeRestore: Sendable {
     if let (entry, fault) = local.rejected.first(where: { $0.entry.path == path }),
       case .saving(let sign) = fault, sign.isByAProcess
     {
-      throw EngineError.stillBeingWritten(path: entry.path, defects: [], sign: sign)
+      throw EngineError.nameInUse(path: entry.path, sign: sign)
     }
     let (isWhole, isTaken) = try await resources.disk.run {
       (RestoreTarget.isOccupied(wholePath), RestoreTarget.isOccupied(path))

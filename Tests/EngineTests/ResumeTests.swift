@@ -105,6 +105,22 @@ private final class Ear: Sendable {
     #expect(ear.moves.count == 1)
   }
 
+  @Test("damage that leaves size and time as they were does not pass for the snapshot")
+  func damagedInPlace() async throws {
+    try save(20)
+    try await push("out/checkpoint-20")
+    let before = try Picture("\(out)/checkpoint-20")
+    // As power losses leave it: the size is there, the bytes were never written, and the time is the save's.
+    let root = try OpenDirectory("\(out)/checkpoint-20")
+    let path = try RelativePath("optimizer.pt")
+    let whole = try root.status(of: path)
+    try root.openForWriting(path).write([UInt8](repeating: 0, count: whole.size), at: 0)
+    try root.setModified(path, whole.modified)
+    let report = try await resume()
+    #expect(report.snapshot != nil && ear.moves.count == 1)
+    #expect(try Picture(report.path) == before)
+  }
+
   @Test("a torn checkpoint that the repository does not have is ignored, and left alone")
   func ignored() async throws {
     for step in [10, 20] { try save(step) }

@@ -99,6 +99,10 @@ struct ErrorText: Sendable {
         lines: defects + [
           "\(path) is still being written (\(sign.words)); wait for the save to end or pass --wait. Nothing was pushed."
         ], code: .damage)
+    case .nameInUse(let path, let sign):
+      return ErrorText(
+        "\(path) is still being written (\(sign.words)), and the snapshot to go on from has its name: wait for that process, or end it.",
+        code: .damage)
     case .skipped(let path, let entries):
       return ErrorText(
         lines: entries + ["\(path) has entries that cannot be kept, and --strict was given."], code: .failed)
