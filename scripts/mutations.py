@@ -108,6 +108,7 @@ def fail(message):
 def copy_sources():
     """The repository's files as they are now; what was built before stays, so that little is compiled again."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    kept = set()
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout
     for name in names.decode().split("\0"):
         source = ROOT / name
@@ -115,9 +116,15 @@ def copy_sources():
         if not name or not source.is_file() or re.match("Tests/(Fixtures|[A-Za-z]+Tests)/", name):
             continue
         put(COPY / name, source.read_bytes())
+        kept.add(COPY / name)
     # SwiftPM wants the folders of the targets that it is not asked to build.
     for folder in (ROOT / "Tests").glob("*Tests"):
         put(COPY / "Tests" / folder.name / "Empty.swift", b"")
+        kept.add(COPY / "Tests" / folder.name / "Empty.swift")
+    # What was renamed or removed since the last run must not be compiled beside what replaced it.
+    for path in COPY.rglob("*.swift"):
+        if path.relative_to(COPY).parts[0] != ".build" and path not in kept:
+            path.unlink()
 
 
 def put(path, content):
