@@ -6,15 +6,18 @@ import Glibc
 ///
 /// - Parameters:
 ///   - words: the program, looked up in PATH, and its arguments.
+///   - variables: all its environment variables; nil gives it this program's own.
 ///   - seconds: how long it may take.
 ///   - limit: the most bytes that it may write.
 /// - Returns: nil where it could not be started, failed, took too long or wrote too much.
-public func programOutput(_ words: [String], seconds: Double, limit: Int) -> [UInt8]? {
+public func programOutput(
+  _ words: [String], variables: [String: String]? = nil, seconds: Double, limit: Int
+) -> [UInt8]? {
   var ends: [Int32] = [0, 0]
   guard pipe(&ends) == 0 else { return nil }
   for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
   defer { close(ends[0]) }
-  guard let process = spawn(words, output: ends[1]) else {
+  guard let process = spawn(words, variables, output: ends[1]) else {
     close(ends[1])
     return nil
   }
@@ -43,7 +46,7 @@ private func end(of process: pid_t, within seconds: Double) -> Int32? {
 }
 
 /// Starts a program in a process group of its own.
-private func spawn(_ words: [String], output: Int32) -> pid_t? {
+private func spawn(_ words: [String], _ variables: [String: String]?, output: Int32) -> pid_t? {
   var actions = posix_spawn_file_actions_t()
   var attributes = posix_spawnattr_t()
   posix_spawn_file_actions_init(&actions)
@@ -58,10 +61,14 @@ private func spawn(_ words: [String], output: Int32) -> pid_t? {
   posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
   posix_spawnattr_setpgroup(&attributes, 0)
   var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-  defer { for argument in arguments { free(argument) } }
+  var settings: [UnsafeMutablePointer<CChar>?] =
+    (variables ?? [:]).map { strdup("\($0.key)=\($0.value)") } + [nil]
+  defer { for word in arguments + settings { free(word) } }
   var process = pid_t()
   guard let program = words.first,
-    posix_spawnp(&process, program, &actions, &attributes, &arguments, environ) == 0
+    (variables == nil
+      ? posix_spawnp(&process, program, &actions, &attributes, &arguments, environ)
+      : posix_spawnp(&process, program, &actions, &attributes, &arguments, &settings)) == 0
   else { return nil }
   return process
 }

@@ -69,20 +69,6 @@ private func gather(_ scratch: Scratch, _ variables: [String: String] = [:]) -> 
   #expect(code()?.dirty == true)
 }
 
-@Test func aProgramThatTakesTooLongOrFailsGivesNothing() {
-  func output(_ script: String, _ seconds: Double) -> String? {
-    ShortProcess(program: "/bin/sh", arguments: ["-c", script], variables: ["PATH": "/bin:/usr/bin"])
-      .output(within: seconds, limit: 100).map { String(decoding: $0, as: UTF8.self) }
-  }
-  let start = ContinuousClock.now
-  #expect(output("echo x; exec sleep 60", 0.2) == nil)
-  #expect(output("exec >&-; exec sleep 60", 0.2) == nil, "the end of the output is not the end")
-  #expect(ContinuousClock.now - start < .seconds(30))
-  #expect(output("echo x; exit 3", 20) == nil)
-  #expect(output("printf hello", 20) == "hello")
-  #expect(ShortProcess(program: "/no such", arguments: [], variables: [:]).output(within: 1, limit: 9) == nil)
-}
-
 @Test func packagesAreThoseOfTheEnvironmentThatIsSwitchedOn() throws {
   let scratch = try Scratch()
   for name in [

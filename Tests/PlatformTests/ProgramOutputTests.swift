@@ -21,6 +21,15 @@ import Testing
   func slow() {
     let begin = Timestamp.now()
     #expect(programOutput(["sh", "-c", "sleep 600 & sleep 600"], seconds: 0.3, limit: 100) == nil)
+    #expect(
+      programOutput(["sh", "-c", "exec >&-; exec sleep 600"], seconds: 0.3, limit: 100) == nil,
+      "the end of the output is not the end")
     #expect(Timestamp.now().seconds(since: begin) < 10)
+  }
+
+  @Test("a program gets the variables that it is given, and no others")
+  func variables() {
+    let output = programOutput(["/usr/bin/env"], variables: ["A": "b"], seconds: 10, limit: 100)
+    #expect(output == Array("A=b\n".utf8))
   }
 }

@@ -97,15 +97,13 @@ struct GitTree {
   /// `patience` seconds. Files that Git does not know do not count: a checkpoint may be one.
   func isDirty(searchPath: String?, patience: Double) -> Bool? {
     guard let git = executable("git", in: searchPath) else { return nil }
-    let process = ShortProcess(
-      program: git,
-      arguments: [
-        "-c", "core.fsmonitor=false", "-C", directory, "status", "--porcelain", "--untracked-files=no",
-        "--ignore-submodules=dirty",
-      ],
-      // No lock is left where the process has to be ended; nobody is asked for anything.
-      variables: ["GIT_OPTIONAL_LOCKS": "0", "PATH": searchPath ?? "", "LC_ALL": "C"])
-    return process.output(within: patience, limit: 4096).map { !$0.isEmpty }
+    let words = [
+      git, "-c", "core.fsmonitor=false", "-C", directory, "status", "--porcelain", "--untracked-files=no",
+      "--ignore-submodules=dirty",
+    ]
+    // No lock is left where the process has to be ended; nobody is asked for anything.
+    let variables = ["GIT_OPTIONAL_LOCKS": "0", "PATH": searchPath ?? "", "LC_ALL": "C"]
+    return programOutput(words, variables: variables, seconds: patience, limit: 16 << 20).map { !$0.isEmpty }
   }
 }
 
