@@ -79,7 +79,7 @@ public struct Export: Sendable {
     return try await withTaskCancellationHandler {
       try await resources.disk.run {
         let export = try ModelExport(source, options: options)
-        let size = try export.size()
+        let size = export.size
         let free = try target.freeBytes()
         guard size <= free else { throw EngineError.noRoom(path: target.path, needed: size, free: free) }
         for name in try target.root.names() { try target.root.removeTree(RelativePath(name)) }

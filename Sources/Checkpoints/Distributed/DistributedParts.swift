@@ -112,7 +112,7 @@ struct DistributedParts {
       let bytes = try reader.tree.root.open(path).bytes(at: 0, count: size)
       if bytes.prefix(16).allSatisfy({ $0 == 0 }) { return defects.append(Defect(path, .zeros(size: size))) }
       metadata = try DistributedCheckpoint(metadata: bytes)
-    } catch let error as PickleError where error.reason.hasPrefix("it holds more than") {
+    } catch let error as PickleError where error.isTooLarge {
       notices.append(Notice(path, .tooLongToCheck(size: size)))
     } catch let error as PickleError {
       defects.append(Defect(path, .description(reason: error.isCut ? "it ends too early" : error.reason)))

@@ -30,11 +30,7 @@ struct DistributedShards {
     let metadata: DistributedCheckpoint
     do {
       metadata = try DistributedCheckpoint(metadata: file.bytes(at: 0, count: file.size))
-    } catch let error as PickleError {
-      throw ExportError.broken(file: path.display, reason: error.reason)
-    } catch let error as DistributedCheckpointError {
-      throw ExportError.broken(file: path.display, reason: error.reason)
-    }
+    } catch { throw ExportError(reading: error, of: path.display) ?? error }
     var files: [RelativePath: OpenFile] = [:]
     return try Self.model(metadata.tensors).map { name, tensor in
       try plan(name, tensor) { file in

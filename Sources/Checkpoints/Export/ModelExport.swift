@@ -41,11 +41,16 @@ public struct ModelExport: Sendable {
 
   private let inspection: Inspection
   private let options: Options
+  /// The tensors under the names that they will have.
+  private let tensors: [TensorPlan]
 
-  /// An export of the checkpoint at `path`. Throws `SystemError`.
-  public init(_ path: String, options: Options) throws(SystemError) {
+  /// An export of the checkpoint at `path`, whose headers are read.
+  ///
+  /// Throws `ExportError`, `SystemError` and what readers of headers throw.
+  public init(_ path: String, options: Options) throws {
     inspection = try Inspection(path)
     self.options = options
+    tensors = try Self.plans(inspection, options)
   }
 
   /// Whether an export needs files beside those of the weights: with ZeRO the weights in full precision are the optimizer's.
@@ -57,9 +62,9 @@ public struct ModelExport: Sendable {
       && !names.contains { $0.isTop && isModelWeights($0.name) }
   }
 
-  /// The bytes that will be written into weights. Throws `ExportError`, `SystemError` and what readers of headers throw.
-  public func size() throws -> Int {
-    try plans().reduce(0) { sum, tensor in
+  /// The bytes that will be written into weights.
+  public var size: Int {
+    tensors.reduce(0) { sum, tensor in
       let type = options.elementType?.target(of: tensor.dtype) ?? tensor.dtype
       // Views of one element may claim more than any disk has.
       let (total, overflow) = sum.addingReportingOverflow(tensor.count * (itemSizes[type] ?? 1))
@@ -70,9 +75,8 @@ public struct ModelExport: Sendable {
   /// Writes everything into `target`, which is empty.
   ///
   /// - Parameter step: is told of bytes as they are written; what it throws ends the export.
-  /// - Throws: `ExportError`, `SystemError`, what readers of headers throw, and what `step` throws.
+  /// - Throws: `ExportError`, `SystemError`, `JSONError` where `config.json` is none, and what `step` throws.
   public func write(to target: OpenDirectory, step: (Int) throws -> Void) throws -> Report {
-    let tensors = try plans()
     let isLossy = tensors.contains { tensor in
       options.elementType.map { $0.target(of: tensor.dtype) != tensor.dtype } ?? false
     }
@@ -94,7 +98,7 @@ public struct ModelExport: Sendable {
     try target.sync()
     return Report(
       tensors: tensors.count, weightFiles: written.files, bytes: written.bytes, copied: copied,
-      wrapperPrefix: wrapperPrefix(of: tensors), isLossy: isLossy)
+      wrapperPrefix: wrapperPrefix, isLossy: isLossy)
   }
 
   /// Nobody may read the weights here who could not read them there.
@@ -102,8 +106,7 @@ public struct ModelExport: Sendable {
     inspection.tree.files.reduce(0o666) { $0 & $1.attributes.permissions } | 0o600
   }
 
-  /// The tensors under the names that they will have.
-  private func plans() throws -> [TensorPlan] {
+  private static func plans(_ inspection: Inspection, _ options: Options) throws -> [TensorPlan] {
     let checkpoint = CheckpointReader(tree: inspection.tree, place: inspection.place)
     let files = WeightFiles(checkpoint: checkpoint)
     var tensors = try files.named()
@@ -113,7 +116,7 @@ public struct ModelExport: Sendable {
     guard !tensors.isEmpty else { throw ExportError.noWeights(layout: inspection.layout) }
     var names: Set<String> = []
     for index in tensors.indices {
-      tensors[index].name = stripped(tensors[index].name)
+      tensors[index].name = stripped(tensors[index].name, of: options.stripPrefixes)
       guard tensors[index].name != "__metadata__", names.insert(tensors[index].name).inserted else {
         throw ExportError.twice(name: tensors[index].name)
       }
@@ -121,16 +124,16 @@ public struct ModelExport: Sendable {
     return tensors
   }
 
-  private func stripped(_ name: String) -> String {
+  private static func stripped(_ name: String, of prefixes: [String]) -> String {
     var name = name[...]
-    for prefix in options.stripPrefixes where name.hasPrefix(prefix) && name.count > prefix.count {
+    for prefix in prefixes where name.hasPrefix(prefix) && name.count > prefix.count {
       name = name.dropFirst(prefix.count)
     }
     return String(name)
   }
 
   /// DistributedDataParallel and torch.compile put their own name before every tensor's.
-  private func wrapperPrefix(of tensors: [TensorPlan]) -> String? {
+  private var wrapperPrefix: String? {
     ["module.", "_orig_mod."].first { prefix in tensors.allSatisfy { $0.name.hasPrefix(prefix) } }
   }
 

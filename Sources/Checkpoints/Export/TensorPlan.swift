@@ -118,6 +118,7 @@ public enum ExportError: Error, Equatable, Sendable {
     case let error as SafetensorsDefect: self = .broken(file: name, reason: error.words)
     case let error as PickleError: self = .broken(file: name, reason: error.reason)
     case let error as JSONError: self = .broken(file: name, reason: error.reason)
+    case let error as DistributedCheckpointError: self = .broken(file: name, reason: error.reason)
     default: return nil
     }
   }
