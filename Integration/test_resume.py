@@ -81,6 +81,19 @@ def test_a_torn_newest_checkpoint_is_replaced_from_the_repository_and_kept_aside
     assert_same(out / aside, torn)
 
 
+def test_what_another_process_writes_to_is_neither_used_nor_moved(directory_repository, out):
+    ck = directory_repository.ck
+    push(ck, out, 20)
+    tear(out / "checkpoint-20")
+    before = describe(out / "checkpoint-20")
+    with open(out / "checkpoint-20/model.safetensors", "ab"):
+        refused = ck("resume", out, *RUN, expect=3)
+    assert refused.out == "" and "still being written" in refused.err and "wait for that process" in refused.err
+    assert_same(out / "checkpoint-20", before)
+    # Once nobody writes to it, the torn one gives way.
+    assert ck("resume", out, *RUN).out == f"{out}/checkpoint-20\n"
+
+
 def test_callers_at_once_get_one_restore_and_the_same_path(repository, out):
     ck = repository.ck
     push(ck, out, 10, 20)
