@@ -85,6 +85,14 @@ import Testing
     #expect(best.decide(listed, now: world.clock.now).map(\.thins) == [false, false, false])
   }
 
+  @Test("the newest that training can go on from stays whole, though weights alone are newer")
+  func sparesTheWayBack() async throws {
+    var listed = try await snapshots()
+    #expect(policy.decide(listed, now: world.clock.now).map(\.thins) == [true, true, false])
+    listed[2].layout = "hf_model"
+    #expect(policy.decide(listed, now: world.clock.now).map(\.thins) == [true, false, false])
+  }
+
   @Test("a prune that dies at whatever call while it thins loses nothing, and the next one ends the work")
   func dies() async throws {
     var calls = 0
