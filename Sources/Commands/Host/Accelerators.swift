@@ -14,7 +14,7 @@ struct Accelerators {
     let npus = names("/dev").filter { name in
       name.hasPrefix("davinci") && name.utf8.count > 7 && name.dropFirst(7).allSatisfy(\.isNumber)
     }
-    if !npus.isEmpty { counts["Ascend NPU"] = npus.count }
+    if !npus.isEmpty { counts[TrainingFacts.Device.npu.rawValue] = npus.count }
     return counts.sorted { $0.key < $1.key }.map { .init(name: $0.key, count: $0.value) }
   }
 

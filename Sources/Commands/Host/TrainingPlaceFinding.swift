@@ -1,4 +1,4 @@
-import Checkpoints
+import Engine
 import FoundationEssentials
 import Glibc
 import Platform
@@ -14,7 +14,7 @@ extension TrainingPlace {
   /// - Parameters:
   ///   - facts: only what can be compared with these is looked for.
   ///   - variables: the environment, in which launchers tell the number of processes.
-  public static func here(for facts: TrainingFacts, variables: [String: String]) -> TrainingPlace {
+  static func here(for facts: TrainingFacts, variables: [String: String]) -> TrainingPlace {
     var place = TrainingPlace()
     // In the order in which `push --distributed` believes launchers.
     for name in ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_NTASKS"] {
@@ -27,7 +27,7 @@ extension TrainingPlace {
       access(path.hasPrefix("~/") ? home + path.dropFirst() : path, F_OK) == 0 || errno == EACCES
     }
     if FitWarning.packages.contains(where: { facts.versions[$0] != nil }) { place.versions = packages() }
-    if facts.commit != nil { place.commit = commit() }
+    if facts.commit != nil { place.commit = GitTree(around: ".")?.commit }
     if facts.device != nil { place.device = device() }
     return place
   }
@@ -52,18 +52,11 @@ extension TrainingPlace {
     return (try? JSONDecoder().decode([String: String].self, from: Data(output))) ?? [:]
   }
 
-  private static func commit() -> String? {
-    guard let output = programOutput(["git", "rev-parse", "HEAD"], seconds: patience, limit: 256) else {
-      return nil
-    }
-    let commit = String(decoding: output, as: UTF8.self).filter(\.isHexDigit)
-    return commit.count >= 40 ? commit : nil
-  }
-
-  /// By the device files of the drivers of Ascend and Nvidia; unknown where both or neither are there.
+  /// Unknown where the machine has neither kind, or both.
   private static func device() -> TrainingFacts.Device? {
-    let hasNPU = access("/dev/davinci_manager", F_OK) == 0
-    let hasGPU = access("/dev/nvidiactl", F_OK) == 0
+    let names = Accelerators(root: "").devices.map(\.name)
+    let hasNPU = names.contains(TrainingFacts.Device.npu.rawValue)
+    let hasGPU = names.contains { $0 != TrainingFacts.Device.npu.rawValue }
     return hasNPU == hasGPU ? nil : hasNPU ? .npu : .cuda
   }
 }
