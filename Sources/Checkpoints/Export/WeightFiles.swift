@@ -123,7 +123,7 @@ struct WeightFiles {
 
   /// A model's tensors in what a file holds: under one of the usual names; or the whole; or, where modules were saved one by
   /// one, under the names of these.
-  static func stateDictionary(_ root: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
+  private static func stateDictionary(_ root: Pickle.Value) -> [(name: String, value: Pickle.Value)] {
     for name in ["model_state_dict", "state_dict", "model", "module", "net", "weights"] {
       if let inner = root[name].map({ tensors(of: $0) }), !inner.isEmpty { return inner }
     }

@@ -29,7 +29,8 @@ struct Curves {
   /// Adds the numbers of a log's row, which has a member `step`.
   mutating func add(_ row: JSONValue) {
     guard let step = row["step"]?.integer, let members = row.members else { return }
-    for (name, value) in members {
+    // In the order of their names, so that the same curves are chosen every time.
+    for (name, value) in members.sorted(by: { $0.key < $1.key }) {
       if let number = value.number { add(name, step, number) }
     }
   }

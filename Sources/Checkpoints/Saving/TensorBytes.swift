@@ -23,9 +23,7 @@ struct TensorBytes {
   /// The storages of a torch file's tensors, each once, under the name of one of its tensors.
   static func all(in object: TorchObject, of file: OpenFile) throws -> [TensorBytes] {
     var names: [String: String] = [:]
-    for (name, value) in WeightFiles.stateDictionary(object.root) {
-      if let tensor = TorchTensor(value) { names[tensor.storage] = name }
-    }
+    for (name, tensor) in TorchFile.weights(object.root) { names[tensor.storage] = name }
     var seen: Set<String> = []
     var found: [TensorBytes] = []
     let pickle = object.root.pickle

@@ -13,7 +13,8 @@ struct InstalledPackages {
     var found: [String: String] = [:]
     for directory in places.flatMap(Self.packageDirectories) {
       guard let names = try? OpenDirectory(directory).names() else { continue }
-      for (name, version) in names.compactMap(Self.package) where found.count < Self.maximum {
+      let packages = names.compactMap(Self.package).sorted { ($0.name, $0.version) < ($1.name, $1.version) }
+      for (name, version) in packages where found.count < Self.maximum {
         // What comes first in Python's search path counts.
         found[name] = found[name] ?? version
       }
