@@ -115,6 +115,7 @@ public struct ModelExport: Sendable {
     var tensors = try files.named()
     if tensors.isEmpty, let shards = DistributedShards(checkpoint) { tensors = try shards.plans() }
     if tensors.isEmpty, let shards = ZeroShards(checkpoint) { tensors = try shards.plans() }
+    if tensors.isEmpty, let shards = MegatronShards(checkpoint) { tensors = try shards.plans() }
     if tensors.isEmpty { tensors = try files.only() }
     return tensors
   }
