@@ -149,7 +149,7 @@ def test_credentials_that_end_soon_are_renewed_before_the_server_refuses_them(an
         return 200, credentials.keys(rclone, seconds=4, token=f"token-{count}")
 
     seen = set()
-    with FaultyProxy(rclone.port, kinds=["pause"], rate=1.0) as proxy:
+    with FaultyProxy(rclone.port, kinds=["pause"], rate=1.0, most=5) as proxy:
         through = Endpoint(proxy.port, rclone.access_key, rclone.secret_key)
         ck = Ckbackup(tmp_path / "home", repository.objects.url, through, pack_size="16MiB", connections=1)
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -172,6 +172,21 @@ def test_an_agent_that_sends_elsewhere_gets_nothing(anonymous, checkpoint):
             repository.ck.environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://agent.example/x"
             assert_refused(repository, checkpoint, "none that credentials are taken from")
         assert not thief.requests
+
+
+def test_a_server_behind_tls_is_asked_through_its_proxy(anonymous):
+    repository = anonymous()
+    endpoint = repository.objects.endpoint
+    repository.ck.environment |= {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    with credentials.service(lambda _: (403, "")) as proxy:
+        repository.ck.environment["HTTPS_PROXY"] = proxy.url
+        process = repository.ck.start("list", "--endpoint", f"https://{endpoint.host}")
+        try:
+            wait_for(lambda: proxy.requests)
+        finally:
+            process.kill()
+            process.wait()
+        assert proxy.requests[0] == f"CONNECT {endpoint.host}"
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

@@ -70,10 +70,9 @@ struct Environment: Sendable {
     }
     let parts = repository.dropFirst("s3://".count).split(
       separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-    let profile = ProfileSettings(profile: configuration.profile, environment: variables)
     var settings = try S3Settings(
-      endpoint: configuration.endpoint ?? profile.endpoint,
-      region: configuration.region ?? profile.region ?? "us-east-1", bucket: String(parts[0]),
+      endpoint: endpoint, region: configuration.region ?? profileSettings.region ?? "us-east-1",
+      bucket: String(parts[0]),
       prefix: parts.count > 1 ? String(parts[1]) : "")
     settings.addressing = configuration.addressing
     settings.signPayload = configuration.signPayload
@@ -83,7 +82,7 @@ struct Environment: Sendable {
     if !configuration.verifyTLS {
       console.warn("the server's certificate is not checked (verify_tls = false)")
     }
-    return RetryingStore(S3Store(settings, credentials: credentials(for: settings)))
+    return RetryingStore(S3Store(settings, credentials: try credentials(for: settings)))
   }
 
   /// Opens the repository.
@@ -165,7 +164,7 @@ struct Environment: Sendable {
         Places.overlap(mine, theirs)
       } else {
         configuration.repository == other.configuration.repository
-          && configuration.endpoint == other.configuration.endpoint
+          && endpoint == other.endpoint
       }
     guard isSame else { return }
     throw UsageError(
@@ -173,10 +172,23 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
+  /// What the profile says of the server, where nothing else does.
+  private var profileSettings: ProfileSettings {
+    ProfileSettings(profile: configuration.profile, environment: variables)
+  }
+
+  /// The S3 server; nil for Amazon's of the region.
+  private var endpoint: String? { configuration.endpoint ?? profileSettings.endpoint }
+
   /// Where the credentials for a server come from. Who names variables or a profile means these and no others.
-  private func credentials(for settings: S3Settings) -> any CredentialsProvider {
+  func credentials(for settings: S3Settings) throws(UsageError) -> any CredentialsProvider {
     let surroundings = CredentialsSurroundings(variables: variables)
-    if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
+    let named = (configuration.accessKeyVariable, configuration.secretKeyVariable)
+    guard (named.0 == nil) == (named.1 == nil) else {
+      throw UsageError(
+        "access_key_variable and secret_key_variable go together, and the configuration file has one of them")
+    }
+    if let access = named.0, let secret = named.1 {
       return RenewingCredentials(
         EnvironmentCredentials(
           environment: variables, accessKey: access, secretKey: secret,

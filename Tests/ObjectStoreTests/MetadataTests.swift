@@ -81,7 +81,7 @@ struct ContainerTests {
     ("HTTP/1.1 200 X\r\nContent-Length: 22\r\n\r\n<html>Sign in!!</html>", "an HTML page"),
     ("HTTP/1.1 200 X\r\nContent-Length: 4\r\n\r\n[[[[", "something else"),
     (
-      "HTTP/1.1 403 X\r\nContent-Length: 30\r\n\r\n{\"message\": \"no, t0k3n, never\"}",
+      "HTTP/1.1 403 X\r\nContent-Length: 31\r\n\r\n{\"message\": \"no, t0k3n, never\"}",
       "HTTP 403: no, ***, never"
     ),
     ("HTTP/1.1 200 X\r\nContent-Length: 0\r\n\r\n", "an empty body"),

@@ -5,6 +5,8 @@ import Platform
 public struct ProfileCredentials: CredentialsSource {
   /// Seconds for which keys that were read from a file count: other programs renew temporary ones there.
   private static let recheck = 60.0
+  /// Profiles in a row that build on each other, at most.
+  private static let longestRow = 16
 
   private let name: String
   /// Whether somebody named the profile, so that it must be there.
@@ -100,6 +102,9 @@ public struct ProfileCredentials: CredentialsSource {
         throw wrong("its source_profile [\(name)] is not there", "Write that profile, or name another")
       }
       let path = visited + [profile.name]
+      guard path.count <= Self.longestRow else {
+        throw wrong("more than \(Self.longestRow) profiles build on it", "Shorten that row of profiles")
+      }
       guard let source = try source(of: other, in: files, isBase: true, through: path) else {
         throw wrong("its source_profile [\(name)] names no credentials", "Give that profile some")
       }
