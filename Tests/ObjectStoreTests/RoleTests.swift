@@ -219,6 +219,12 @@ struct AssumedRoleTests {
     #expect(failed?.reason.contains(reason) == true, "\(String(describing: failed))")
   }
 
+  @Test func aRowOfProfilesHasAnEnd() async {
+    let row = (0..<10_000).map { "[profile p\($0)]\nrole_arn=r\nsource_profile=p\($0 + 1)\n" }.joined()
+    let failed = await failure(.standIn(["AWS_PROFILE": "p0"], files: config(row)))
+    #expect(failed?.reason.contains("more than 16 profiles") == true)
+  }
+
   @Test(arguments: [
     ("Environment", "AKENV"), ("EcsContainer", "ASIAKEYS"), ("Ec2InstanceMetadata", "ASIAKEYS"),
   ])
