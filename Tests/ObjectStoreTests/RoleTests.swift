@@ -174,6 +174,23 @@ struct AssumedRoleTests {
     #expect(request.header("X-Amz-Security-Token") == "basetoken")
   }
 
+  @Test func aClockThatIsOffIsPutRightByTheService() async throws {
+    let date = Timestamp(seconds: noon.seconds + 7200)
+    let service = StandInService { request in
+      let isRight = request.header("X-Amz-Date") == date.basicUTC
+      var answer =
+        isRight
+        ? roleAnswer("AssumeRole", expires: "2026-11-24T06:42:54Z")
+        : .text(
+          "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code></Error></ErrorResponse>", status: 403)
+      answer.headers = ["Date": "Tue, 24 Nov 2026 05:42:54 GMT"]
+      return answer
+    }
+    let found = try await find(.standIn(["AWS_PROFILE": "backup"], files: config(base), service))
+    #expect(service.requests.count == 2)
+    #expect(found.expires == Timestamp(parsing: "2026-11-24T04:42:54Z"))
+  }
+
   @Test func rolesMayBuildOnRoles() async throws {
     let text = base + "[profile top]\nrole_arn = arn:aws:iam::1:role/top\nsource_profile = backup\n"
     let service = StandInService { request in

@@ -29,17 +29,23 @@ extension CredentialsSurroundings {
 }
 
 extension CredentialsPlace {
-  /// The body of a successful answer. Throws `.failed` for any other and where none came.
-  func body(
-    of request: HTTPRequest, by transport: any HTTPTransport, _ surroundings: CredentialsSurroundings,
-    secrets: [String] = []
+  /// The answer to a request, whatever its status. Throws `.failed` where none came.
+  func answer(
+    to request: HTTPRequest, by transport: any HTTPTransport, _ surroundings: CredentialsSurroundings
   ) async throws -> HTTPResponse {
-    let response: HTTPResponse
     do {
-      response = try await surroundings.answer(to: request, by: transport)
+      return try await surroundings.answer(to: request, by: transport)
     } catch let error as HTTPError {
       throw failed(error.words)
     }
+  }
+
+  /// A successful answer. Throws `.failed` for any other and where none came.
+  func success(
+    of request: HTTPRequest, by transport: any HTTPTransport, _ surroundings: CredentialsSurroundings,
+    secrets: [String]
+  ) async throws -> HTTPResponse {
+    let response = try await answer(to: request, by: transport, surroundings)
     guard response.isSuccess else { throw failed(refusal(response, secrets: secrets)) }
     return response
   }
@@ -49,7 +55,7 @@ extension CredentialsPlace {
     of request: HTTPRequest, by transport: any HTTPTransport, _ surroundings: CredentialsSurroundings,
     origin: String, secrets: [String] = []
   ) async throws -> FoundCredentials {
-    let response = try await body(of: request, by: transport, surroundings, secrets: secrets)
+    let response = try await success(of: request, by: transport, surroundings, secrets: secrets)
     guard let document = CredentialsDocument.read(response.body) else {
       throw failed("it answered with \(kind(of: response.body)) instead of credentials")
     }

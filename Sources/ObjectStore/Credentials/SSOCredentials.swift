@@ -55,7 +55,7 @@ struct SSOCredentials: CredentialsSource {
     let request = HTTPRequest(
       "GET", "\(endpoint.url)/federation/credentials?\(query)",
       headers: [(name: "x-amz-sso_bearer_token", value: token)])
-    let response = try await place.body(
+    let response = try await place.success(
       of: request, by: surroundings.network(), surroundings, secrets: [token])
     guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(response.body)).roleCredentials
     else {

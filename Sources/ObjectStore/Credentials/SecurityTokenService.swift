@@ -37,21 +37,18 @@ struct SecurityTokenService: Sendable {
     }
     let form = ([(name: "Action", value: action), (name: "Version", value: "2011-06-15")] + parameters)
       .map { "\(percentEncoded($0.name))=\(percentEncoded($0.value))" }.joined(separator: "&")
-    let body = Array(form.utf8)
-    var headers = [
-      (name: "Host", value: endpoint.authority),
-      (name: "Content-Type", value: "application/x-www-form-urlencoded; charset=utf-8"),
-    ]
-    if let signer {
-      headers +=
-        Signer(credentials: signer, region: region, service: "sts").sign(
-          "POST", path: "/", query: [], headers: headers, payload: hex(SHA256.hash(body)),
-          at: surroundings.clock()
-        ).headers
+    let client = surroundings.network()
+    func answer(at time: Timestamp) async throws -> HTTPResponse {
+      let request = self.request(Array(form.utf8), to: endpoint, signedWith: signer, at: time)
+      return try await place.answer(to: request, by: client, surroundings)
     }
-    let request = HTTPRequest("POST", "\(endpoint.url)/", headers: headers, body: Payload(body))
-    let response = try await place.body(
-      of: request, by: surroundings.network(), surroundings, secrets: secrets)
+    let now = surroundings.clock()
+    var response = try await answer(at: now)
+    // A signature counts for a few minutes only; a clock that is off is put right by the service's.
+    if signer != nil, !response.isSuccess, let date = response.date, abs(date.seconds(since: now)) > 240 {
+      response = try await answer(at: date)
+    }
+    guard response.isSuccess else { throw place.failed(place.refusal(response, secrets: secrets)) }
     guard let root = XMLNode.parse(response.body), root.name == "\(action)Response",
       let answer = root.all("\(action)Result").first?.all("Credentials").first
     else { throw place.failed("\(endpoint.url) answered with something else than the credentials of a role") }
@@ -61,6 +58,22 @@ struct SecurityTokenService: Sendable {
         sessionToken: answer["SessionToken"], expires: answer["Expiration"]),
       of: place, origin: origin, now: surroundings.clock(), date: response.date)
   }
+
+  private func request(
+    _ body: [UInt8], to endpoint: Endpoint, signedWith signer: Credentials?, at time: Timestamp
+  ) -> HTTPRequest {
+    var headers = [
+      (name: "Host", value: endpoint.authority),
+      (name: "Content-Type", value: "application/x-www-form-urlencoded; charset=utf-8"),
+    ]
+    if let signer {
+      headers +=
+        Signer(credentials: signer, region: region, service: "sts").sign(
+          "POST", path: "/", query: [], headers: headers, payload: hex(SHA256.hash(body)), at: time
+        ).headers
+    }
+    return HTTPRequest("POST", "\(endpoint.url)/", headers: headers, body: Payload(body))
+  }
 }
 
 extension CredentialsSurroundings {
@@ -68,7 +81,7 @@ extension CredentialsSurroundings {
   var sessionName: String { "ckbackup-\(clock().seconds)" }
 }
 
-/// The domain of Amazon's services in a region: China has its own.
+/// The domain of Amazon's services in a region: its regions of China, `cn-north-1` and `cn-northwest-1`, have their own.
 func amazonDomain(of region: String) -> String {
-  region.hasPrefix("cn-") ? "amazonaws.com.cn" : "amazonaws.com"
+  region.hasPrefix("cn-north") ? "amazonaws.com.cn" : "amazonaws.com"
 }
