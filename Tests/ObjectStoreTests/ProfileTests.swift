@@ -96,6 +96,19 @@ struct ProfileTests {
     #expect(try await profile("both", elsewhere).credentials.accessKey == "AKCONFIG")
   }
 
+  @Test func theConfigurationFileIsKnownWithoutAHomeDirectory() async throws {
+    let text = """
+      [profile default]
+      aws_access_key_id = AKLONG
+      aws_secret_access_key = x
+      [default]
+      aws_access_key_id = AKSHORT
+      """
+    let surroundings = CredentialsSurroundings.standIn(
+      ["HOME": "", "AWS_CONFIG_FILE": "/conf"], files: ["/conf": text])
+    #expect(try await profile(nil, surroundings).credentials.accessKey == "AKLONG")
+  }
+
   @Test func aProfileTellsRegionAndEndpoint() throws {
     let place = try Scratch()
     let path = place.path + "/config"

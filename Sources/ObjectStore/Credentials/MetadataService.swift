@@ -32,7 +32,8 @@ struct MetadataService {
     let place = CredentialsPlace(
       name: "the role \(role) of \(owner)", cure: "Check that the role is still attached")
     return try await place.document(
-      of: HTTPRequest("GET", "\(url)\(rolesPath)\(percentEncoded(role))", headers: headers), by: client,
+      of: HTTPRequest("GET", "\(url)\(rolesPath)\(percentEncoded(role, keeping: "+=,@"))", headers: headers),
+      by: client,
       surroundings, origin: place.name, secrets: [token ?? ""])
   }
 

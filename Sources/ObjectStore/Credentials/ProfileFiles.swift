@@ -20,44 +20,58 @@ struct ProfileFiles {
   private(set) var profiles: [String: Profile] = [:]
   /// The sections `[sso-session name]`.
   private(set) var sessions: [String: [String: String]] = [:]
-  /// Where the files are, whether they are there or not.
+  /// Where the files are, whether they are there or not; the credentials file first.
   let paths: [String]
 
   /// Reads `AWS_SHARED_CREDENTIALS_FILE` or `~/.aws/credentials`, and `AWS_CONFIG_FILE` or `~/.aws/config`. Throws
   /// `CredentialsError.unreadable`.
   static func read(_ surroundings: CredentialsSurroundings) async throws -> ProfileFiles {
-    var contents: [(path: String, text: String?)] = []
-    for path in paths(surroundings) {
+    var files = ProfileFiles(surroundings)
+    for (path, isConfiguration) in places(surroundings) {
       do {
-        contents.append((path, try await surroundings.read(path).map { String(decoding: $0, as: UTF8.self) }))
+        if let bytes = try await surroundings.read(path) { files.add(bytes, path, isConfiguration) }
       } catch let error as SystemError {
         throw CredentialsError.unreadable(path: path, reason: error.reason)
       }
     }
-    return ProfileFiles(contents)
+    return files
   }
 
-  /// The paths of the credentials and the configuration file. None where the home directory is not known and no variable names them.
-  static func paths(_ surroundings: CredentialsSurroundings) -> [String] {
-    [("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"), ("AWS_CONFIG_FILE", ".aws/config")].compactMap {
-      surroundings.value($0.0).map(surroundings.expanded) ?? surroundings.home($0.1)
+  /// The files that can be read, for a caller that may block.
+  fileprivate static func readable(_ surroundings: CredentialsSurroundings) -> ProfileFiles {
+    var files = ProfileFiles(surroundings)
+    for (path, isConfiguration) in places(surroundings) {
+      if let bytes = try? smallFile(path) { files.add(bytes, path, isConfiguration) }
     }
+    return files
   }
 
-  /// The credentials file first.
-  init(_ contents: [(path: String, text: String?)]) {
-    paths = contents.map(\.path)
-    for (index, content) in contents.enumerated().reversed() {
-      guard let text = content.text else { continue }
-      let isConfiguration = index > 0
-      for (section, values) in INI(text).sections {
-        let words = section.split(maxSplits: 1, whereSeparator: \.isWhitespace).map { unquoted(trim($0)) }
-        switch (words.first, words.count) {
-        case ("sso-session", 2): sessions[words[1], default: [:]].merge(values) { $1 }
-        case ("profile", 2) where isConfiguration: add(words[1], values, content.path)
-        case (let name?, 1) where !isConfiguration || name == "default": add(name, values, content.path)
-        default: break
-        }
+  private init(_ surroundings: CredentialsSurroundings) {
+    paths = Self.places(surroundings).map(\.path).reversed()
+  }
+
+  /// The configuration file and then the credentials file, which beats it. Neither where the home directory is not known and no variable
+  /// names them.
+  private static func places(
+    _ surroundings: CredentialsSurroundings
+  ) -> [(path: String, isConfiguration: Bool)] {
+    [("AWS_CONFIG_FILE", ".aws/config", true), ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", false)]
+      .compactMap { variable, usual, isConfiguration in
+        let path = surroundings.value(variable).map(surroundings.expanded) ?? surroundings.home(usual)
+        return path.map { ($0, isConfiguration) }
+      }
+  }
+
+  /// In the order of names, so that `[profile default]` beats `[default]`.
+  private mutating func add(_ bytes: [UInt8], _ path: String, _ isConfiguration: Bool) {
+    let sections = INI(String(decoding: bytes, as: UTF8.self)).sections
+    for (section, values) in sections.sorted(by: { $0.key < $1.key }) {
+      let words = section.split(maxSplits: 1, whereSeparator: \.isWhitespace).map { unquoted(trim($0)) }
+      switch (words.first, words.count) {
+      case ("sso-session", 2): sessions[words[1], default: [:]].merge(values) { $1 }
+      case ("profile", 2) where isConfiguration: add(words[1], values, path)
+      case (let name?, 1) where !isConfiguration || name == "default": add(name, values, path)
+      default: break
       }
     }
   }
@@ -93,10 +107,7 @@ public struct ProfileSettings: Equatable, Sendable {
   /// asks for credentials hears of that. Blocks its caller for two small files.
   public init(profile: String?, environment: [String: String]) {
     let surroundings = CredentialsSurroundings(variables: environment)
-    let files = ProfileFiles(
-      ProfileFiles.paths(surroundings).map { path in
-        (path, (try? smallFile(path)).flatMap { $0 }.map { String(decoding: $0, as: UTF8.self) })
-      })
+    let files = ProfileFiles.readable(surroundings)
     let profile = files.profiles[profile ?? namedProfile(environment) ?? "default"]
     region = profile?["region"]
     let isIgnored =
