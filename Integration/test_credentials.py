@@ -1,6 +1,8 @@
 """Credentials from where people keep them: programs, metadata services, containers; and proxies on the way."""
 
+import contextlib
 import dataclasses
+import socket
 import time
 
 import pytest
@@ -101,6 +103,24 @@ def test_an_instance_gives_credentials_in_a_session(anonymous, checkpoint, tmp_p
         assert_pushes(repository, checkpoint, tmp_path)
         path = "/latest/meta-data/iam/security-credentials/"
         assert instance.requests == ["PUT /latest/api/token", f"GET {path}", f"GET {path}backup"] * 2
+
+
+def test_a_metadata_service_that_swallows_packets_is_given_up_after_a_second(anonymous, checkpoint):
+    repository = anonymous()
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        # A queue that is full answers nobody.
+        for _ in range(8):
+            client = sockets.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        address = "http://{}:{}".format(*listener.getsockname())
+        repository.ck.environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = address
+        start = time.monotonic()
+        assert_refused(repository, checkpoint, "the EC2 metadata service (", "after 1")
+        assert time.monotonic() - start < 5
 
 
 def test_credentials_of_a_container_are_renewed_in_the_middle_of_a_push(anonymous, tmp_path, rclone):
