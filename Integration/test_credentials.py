@@ -11,7 +11,6 @@ from harness import credentials
 from harness.cli import Ckbackup
 from harness.faulty_proxy import FaultyProxy
 from harness.s3 import Endpoint
-from harness.stores import S3Objects
 from harness.trees import assert_same, make_checkpoint
 
 
