@@ -141,21 +141,23 @@ public struct Push: Sendable {
     to record: inout ArchiveRecord, of source: CheckpointSource, besides snapshots: [Snapshot]
   ) async throws {
     let (manifest, chunkSize) = (record.manifest, repository.info.chunkSize)
-    // What shares a chunk is read once more: a file that is gone by now leaves the record without digests, and nothing else.
+    // Nothing of a push depends on the digests: where they cannot be made, the record goes without.
     let made = try? await resources.disk.run {
-      try TensorDigests(
+      let digests = try TensorDigests(
         TensorMap(of: source.inspection), of: manifest, below: source.root, chunkSize: chunkSize)
+      return (digests, bytes: try digests.encode())
     }
-    guard let made, !made.tensors.isEmpty,
+    try Task.checkCancellation()
+    guard let (digests, bytes) = made, !digests.tensors.isEmpty, bytes.count <= TensorDigests.largestFile,
       !record.attachments.contains(where: { $0.name == TensorDigests.fileName })
     else { return }
-    let bytes = try made.encode()
     record.attachments.append(.init(name: TensorDigests.fileName, role: .tensors) { bytes })
     let earlier = snapshots.filter { $0.run == manifest.run && $0.step < manifest.step && $0.complete }
     guard let before = earlier.max(by: { ($0.step, $0.time) < ($1.step, $1.time) }) else { return }
-    let old = try await TensorDigests.read(
+    let old = try? await TensorDigests.read(
       before, ArchiveRecord.read(of: before, from: repository), from: repository)
-    let frozen = TensorChanges(old, made)?.frozen ?? []
+    try Task.checkCancellation()
+    let frozen = TensorChanges(old, digests)?.frozen ?? []
     if !frozen.isEmpty {
       record.document.frozen = .init(since: before.id, step: before.step, modules: frozen)
     }

@@ -16,7 +16,9 @@ public struct TensorChanges: Encodable, Equatable, Sendable {
   public var added: [String]
   /// Names of tensors that only the first snapshot has, in order.
   public var removed: [String]
-  /// Names of tensors that are cut in another way, so that their content cannot be compared, in order.
+  /// Names of tensors that lie in a chunk with other content, of which only that is known: they changed, or what lies beside them, in order.
+  public var perhapsChanged: [String]
+  /// Names of tensors that are cut in another way, or have no digest, so that nothing can be said of their content, in order.
   public var untold: [String]
   /// How many tensors are the same.
   public var same: Int
@@ -29,17 +31,24 @@ public struct TensorChanges: Encodable, Equatable, Sendable {
   /// What is different in `after`; nil where the digests cannot be compared.
   init?(_ before: TensorDigests?, _ after: TensorDigests?) {
     guard let before, let after, before.chunkSize == after.chunkSize else { return nil }
-    (changed, added, untold, same) = ([], [], [], 0)
+    (changed, added, perhapsChanged, untold, same) = ([], [], [], [], 0)
     var counts: [String: (tensors: Int, same: Int)] = [:]
     for (name, tensor) in after.tensors {
       var isSame = false
-      switch before.tensors[name] {
-      case nil: added.append(name)
-      case let old? where old.dtype != tensor.dtype || old.shape != tensor.shape: changed.append(name)
-      case let old? where old.cut != tensor.cut: untold.append(name)
-      case let old?:
-        isSame = old.digest == tensor.digest
-        if !isSame { changed.append(name) }
+      if let old = before.tensors[name] {
+        if old.dtype != tensor.dtype || old.shape != tensor.shape {
+          changed.append(name)
+        } else if old.digest == nil || tensor.digest == nil || old.cut != tensor.cut {
+          untold.append(name)
+        } else if old.digest == tensor.digest {
+          isSame = true
+        } else if tensor.exact ?? true {
+          changed.append(name)
+        } else {
+          perhapsChanged.append(name)
+        }
+      } else {
+        added.append(name)
       }
       same += isSame ? 1 : 0
       counts[tensor.module, default: (0, 0)].tensors += 1
@@ -47,6 +56,7 @@ public struct TensorChanges: Encodable, Equatable, Sendable {
     }
     changed.sort()
     added.sort()
+    perhapsChanged.sort()
     untold.sort()
     removed = before.tensors.keys.filter { after.tensors[$0] == nil }.sorted()
     modules = counts.map { Module(name: $0.key, tensors: $0.value.tensors, same: $0.value.same) }

@@ -182,14 +182,39 @@ import Testing
     _ = try export(path)
     for name in [
       "vision_model.proj.weight", "decoder.layers.0.mixer.in_proj.weight", "decoder.adapter.weight",
+      "decoder.layers.0.self_attention.key_value.weight", "decoder.layers.0.mlp.linear_fc1.weight",
+      "language_model.encoder.layers.0.self_attention.query_key_value.weight",
     ] {
-      let sizes = MegatronCut.Sizes(tensor: 2, pipeline: 1, expert: 1, isGated: true)
-      #expect(throws: ExportError.self) { try MegatronCut(name, sizes) }
-      _ = try MegatronCut(name, .init(tensor: 1, pipeline: 2, expert: 1, isGated: nil))
+      #expect(throws: ExportError.self, "\(name)") {
+        try MegatronCut(name, .init(tensor: 2, pipeline: 1), isGated: nil, version: 1)
+      }
+      #expect(try MegatronCut(name, .init(tensor: 1, pipeline: 2), isGated: nil, version: nil).isWhole)
     }
-    #expect(throws: ExportError.self) {
-      try MegatronCut(
-        "decoder.layers.0.mlp.linear_fc1.weight", .init(tensor: 2, pipeline: 1, expert: 1, isGated: nil))
+  }
+
+  @Test("what Megatron's processes are taken to have in common must be the same in all of them")
+  func megatronCommon() throws {
+    let scratch = try Scratch()
+    let path = try scratch.copy("megatron_legacy/gelu_tp2/iter_0000010", as: "iter_0000010")
+    let place = "iter_0000010/mp_rank_01/model_optim_rng.pt"
+    let whole = try scratch.read(place)
+    let file = try OpenFile("\(scratch.path)/\(place)")
+    let object = try TorchObject(reading: file)
+    for (name, isCommon) in [
+      ("decoder.layers.2.pre_mlp_layernorm.weight", true), ("embedding.position_embeddings.weight", true),
+      ("decoder.layers.2.mlp.linear_fc2.bias", true), ("decoder.layers.2.mlp.linear_fc2.weight", false),
+    ] {
+      let tensor = try #require(object.root["model"]?[name].flatMap { TorchTensor($0) })
+      let found = try object.range(of: tensor.storage, in: file)
+      let range = try #require(found)
+      var bytes = whole
+      bytes[range.lowerBound + tensor.offset * tensor.itemSize] ^= 1
+      try scratch.write(place, bytes)
+      if isCommon {
+        #expect(throws: MegatronCut.unknown(name)) { try export(path) }
+      } else {
+        _ = try export(path)
+      }
     }
   }
 

@@ -13,8 +13,8 @@ struct DeepSpeedModules {
   /// The places in the model, `mp_world_size`.
   let places: Int
 
-  /// More experts than these are no training's.
-  private static let maximumExperts = 1 << 16
+  /// More files than these are no training's.
+  private static let maximumFiles = 1 << 16
 
   /// The files that are missing, at most 16 of each kind.
   ///
@@ -25,8 +25,8 @@ struct DeepSpeedModules {
     let known = Set(names.filter { $0.hasPrefix("layer_") && $0.contains("_expert_") })
     let counts = (model["num_experts"]?.elements(limit: 4096) ?? []).compactMap(\.integer)
     // Of experts that ZeRO's stage 3 has dealt out there are no files at all.
-    guard !known.isEmpty, counts.allSatisfy({ (1...Self.maximumExperts).contains($0) }),
-      let total = product([counts.reduce(0, +), places]), total <= Self.maximumExperts
+    guard !known.isEmpty, counts.allSatisfy({ (1...Self.maximumFiles).contains($0) }),
+      let total = product([counts.reduce(0, +), places]), total <= Self.maximumFiles
     else { return [] }
     var missing: [String] = []
     for (layer, count) in counts.enumerated() {
@@ -49,10 +49,13 @@ struct DeepSpeedModules {
       pieces[words[0], default: []].insert(words[1])
     }
     let all = pieces.values.reduce(into: Set<Substring>()) { $0.formUnion($1) }
-    let missing = pieces.sorted { $0.key < $1.key }.flatMap { layer, own in
-      all.subtracting(own).sorted().map { "\(layer)-\($0)-model_states.pt" }
+    guard let total = product([pieces.count, all.count]), total <= Self.maximumFiles else { return [] }
+    var missing: [String] = []
+    for (layer, own) in pieces.sorted(by: { $0.key < $1.key }) where own.count < all.count {
+      missing += all.subtracting(own).sorted().map { "\(layer)-\($0)-model_states.pt" }
+      if missing.count >= 16 { break }
     }
-    return defects(missing, of: pieces.count * all.count)
+    return defects(missing, of: total)
   }
 
   private func defects(_ missing: [String], of count: Int) -> [Defect] {

@@ -5,6 +5,8 @@ import Platform
 /// (torch/distributed/checkpoint/format_utils.py, 2.13), without loading it.
 struct DistributedShards {
   let checkpoint: CheckpointReader
+  /// How many pieces the tensors may have together.
+  var mostPieces = Int.max
   /// The directory that holds `.metadata`; nil is the root.
   private let directory: RelativePath?
 
@@ -32,7 +34,11 @@ struct DistributedShards {
       metadata = try DistributedCheckpoint(metadata: file.bytes(at: 0, count: file.size))
     } catch { throw ExportError(reading: error, of: path.display) ?? error }
     var files: [RelativePath: OpenFile] = [:]
-    return try Self.model(metadata.tensors).map { name, tensor in
+    let model = Self.model(metadata.tensors)
+    guard model.reduce(0, { $0 + $1.tensor.chunks.count }) <= mostPieces else {
+      throw ExportError.broken(file: path.display, reason: "its tensors have too many pieces")
+    }
+    return try model.map { name, tensor in
       try plan(name, tensor) { file in
         if let known = files[file] { return known }
         if files.count >= 64 { files.removeAll() }

@@ -5,15 +5,13 @@ import Platform
 /// Nothing in a checkpoint tells it, so it goes by the names of GPT models' modules: what a `ColumnParallelLinear` holds is cut by rows,
 /// what a `RowParallelLinear` holds by columns, embeddings by rows, norms and the biases of rows not at all
 /// (megatron/core/tensor_parallel/layers.py and models/gpt, 0.16.1; megatron/model before Megatron-Core). The first half of a gated
-/// feed-forward layer (`--swiglu`) is two matrices, of which each process has its part, one after the other (transformer/mlp.py).
+/// feed-forward layer (`--swiglu`, `--quick-geglu`) is two matrices, of which each process has its part, one after the other
+/// (transformer/mlp.py).
 struct MegatronCut {
-  /// How many processes share the model, and how.
+  /// How many processes share the model by tensors and by stages.
   struct Sizes {
     let tensor: Int
     let pipeline: Int
-    let expert: Int
-    /// Whether feed-forward layers are gated; nil where the arguments do not tell.
-    let isGated: Bool?
   }
 
   private enum Kind {
@@ -23,26 +21,40 @@ struct MegatronCut {
   private let kind: Kind
   private let count: Int
 
-  /// The cut of a tensor of this name. Throws `ExportError.unsupported` where it is not known.
-  init(_ name: String, _ sizes: Sizes) throws(ExportError) {
+  /// Whether every process has all of it.
+  var isWhole: Bool { kind == .whole }
+
+  /// The cut of a tensor of this name.
+  ///
+  /// - Parameters:
+  ///   - isGated: of a feed-forward layer whether it is gated; nil where that cannot be told.
+  ///   - version: `checkpoint_version`: before 2 the rows of queries, keys and values stood in another order
+  ///     (megatron/training/checkpointing.py, `fix_query_key_value_ordering`).
+  /// - Throws: `ExportError.unsupported` where it is not known.
+  init(_ name: String, _ sizes: Sizes, isGated: Bool?, version: Double?) throws(ExportError) {
     count = sizes.tensor
     guard sizes.tensor > 1 else {
       kind = .whole
       return
     }
-    guard let kind = Self.kind(of: name, isGated: sizes.isGated) else {
-      throw .unsupported(
-        tensor: name,
-        reason:
-          "nothing tells how tensor parallelism cut it; convert the checkpoint with Megatron's tools/checkpoint/convert.py"
-      )
-    }
+    guard let kind = Self.kind(of: name, isGated: isGated),
+      !name.contains("query_key_value") || version ?? 0 >= 2
+    else { throw Self.unknown(name) }
     self.kind = kind
+  }
+
+  /// The error for a tensor whose cut is not known.
+  static func unknown(_ name: String) -> ExportError {
+    .unsupported(
+      tensor: name,
+      reason:
+        "nothing tells how tensor parallelism cut it; convert the checkpoint with Megatron's tools/checkpoint/convert.py"
+    )
   }
 
   private static let rows: Set<Substring> = [
     "word_embeddings", "output_layer", "linear_qkv", "linear_q", "linear_kv", "linear_q_proj",
-    "linear_q_up_proj", "linear_kv_up_proj", "query_key_value", "query", "key_value",
+    "linear_q_up_proj", "linear_kv_up_proj", "query_key_value", "query",
   ]
   private static let whole: Set<Substring> = [
     "position_embeddings", "router", "linear_q_down_proj", "linear_kv_down_proj",
@@ -63,6 +75,8 @@ struct MegatronCut {
     switch module {
     case _ where rows.contains(module): return .rows
     case _ where whole.contains(module): return .whole
+    // In forks with one head of keys for all, attention to oneself has such a tensor too, and every process all of it.
+    case "key_value": return holder == "inter_attention" ? .rows : nil
     case "linear_fc1", "dense_h_to_4h": return isGated.map { $0 ? .gatedRows : .rows }
     case "linear_fc2", "dense_4h_to_h": return last == "weight" ? .columns : .whole
     case "linear_proj", "dense":

@@ -108,13 +108,22 @@ public struct ModelExport: Sendable {
     inspection.tree.files.reduce(0o666) { $0 & $1.attributes.permissions } | 0o600
   }
 
-  /// The tensors of a checkpoint's weights under the names that they have there. Throws `ExportError` and what readers of headers throw.
-  static func plans(_ inspection: Inspection) throws -> [TensorPlan] {
+  /// The tensors of a checkpoint's weights under the names that they have there.
+  ///
+  /// - Parameter mostPieces: into how many pieces those of sharded weights may be cut together.
+  /// - Throws: `ExportError` and what readers of headers throw.
+  static func plans(_ inspection: Inspection, mostPieces: Int = .max) throws -> [TensorPlan] {
     let checkpoint = CheckpointReader(tree: inspection.tree, place: inspection.place)
     let files = WeightFiles(checkpoint: checkpoint)
     var tensors = try files.named()
-    if tensors.isEmpty, let shards = DistributedShards(checkpoint) { tensors = try shards.plans() }
-    if tensors.isEmpty, let shards = ZeroShards(checkpoint) { tensors = try shards.plans() }
+    if tensors.isEmpty, var shards = DistributedShards(checkpoint) {
+      shards.mostPieces = mostPieces
+      tensors = try shards.plans()
+    }
+    if tensors.isEmpty, var shards = ZeroShards(checkpoint) {
+      shards.mostPieces = mostPieces
+      tensors = try shards.plans()
+    }
     if tensors.isEmpty, let shards = MegatronShards(checkpoint) { tensors = try shards.plans() }
     if tensors.isEmpty { tensors = try files.only() }
     return tensors

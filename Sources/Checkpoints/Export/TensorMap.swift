@@ -12,43 +12,46 @@ public struct TensorMap: Sendable {
     public let dtype: String
     /// Its dimensions.
     public let shape: [Int]
-    /// Where its bytes lie: runs of files, in the order of the tensor's pieces.
-    public let runs: [(file: RelativePath, range: Range<Int>)]
-    /// Where the piece of each run begins in the tensor.
-    public let origins: [[Int]]
+    /// Where its bytes lie, in the order of its pieces; nil where they do not lie in a row.
+    public let runs: [Run]?
   }
 
-  /// The tensors in order of their names; none where the layout does not tell.
+  /// A piece of a tensor.
+  public struct Run: Sendable {
+    /// The file, below the checkpoint's root.
+    public let file: RelativePath
+    /// Its bytes in the file.
+    public let range: Range<Int>
+    /// Where it begins in the tensor.
+    public let origin: [Int]
+  }
+
+  /// Sharded weights of more pieces than these are not mapped: it takes memory and time of each push.
+  private static let mostPieces = 200_000
+
+  /// The tensors; none where the layout does not tell.
   public let tensors: [Tensor]
 
   /// The tensors of a checkpoint that was looked at. Headers and pickles are read, none is executed.
   public init(of inspection: Inspection) {
     // What cannot be told is left out: nothing depends on it.
-    let plans = (try? ModelExport.plans(inspection)) ?? []
-    tensors = plans.compactMap(Self.tensor).sorted { $0.name < $1.name }
+    let plans = (try? ModelExport.plans(inspection, mostPieces: Self.mostPieces)) ?? []
+    tensors = plans.map { plan in
+      Tensor(
+        name: plan.name, module: ModuleCensus.module(of: plan.name), dtype: plan.dtype, shape: plan.shape,
+        runs: Self.runs(plan))
+    }
   }
 
-  /// A tensor, or nil where its elements do not lie in a row.
-  private static func tensor(_ plan: TensorPlan) -> Tensor? {
-    var runs: [(file: RelativePath, range: Range<Int>)] = []
+  private static func runs(_ plan: TensorPlan) -> [Run]? {
     guard let size = itemSizes[plan.dtype] else { return nil }
+    var runs: [Run] = []
     for piece in plan.pieces {
       guard piece.strides == contiguousStrides(piece.shape), let count = product(piece.shape),
-        let end = piece.offset.adding(count, times: size)
+        let bytes = product([count, size]), !piece.offset.addingReportingOverflow(bytes).overflow
       else { return nil }
-      runs.append((piece.file, piece.offset..<end))
+      runs.append(Run(file: piece.file, range: piece.offset..<piece.offset + bytes, origin: piece.origin))
     }
-    return Tensor(
-      name: plan.name, module: ModuleCensus.module(of: plan.name), dtype: plan.dtype, shape: plan.shape,
-      runs: runs, origins: plan.pieces.map(\.origin))
-  }
-}
-
-extension Int {
-  /// This and so many times `factor`, or nil where that is beyond numbers.
-  fileprivate func adding(_ count: Int, times factor: Int) -> Int? {
-    let (bytes, tooMany) = count.multipliedReportingOverflow(by: factor)
-    let (end, tooFar) = addingReportingOverflow(bytes)
-    return tooMany || tooFar ? nil : end
+    return runs
   }
 }

@@ -7,6 +7,8 @@ import Platform
 /// each process has a stretch, all of the same length, the last one padded; a process's stretches stand one after the other.
 struct ZeroShards {
   let checkpoint: CheckpointReader
+  /// How many pieces the tensors may have together.
+  var mostPieces = Int.max
   /// The directory of the partitions; nil is the root.
   private let directory: RelativePath?
   private let names: [String]
@@ -130,6 +132,8 @@ struct ZeroShards {
     -> [TensorPlan]
   {
     let groups = try groups(of: model)
+    guard let count = product([groups.reduce(0) { $0 + $1.count }, partitions.count]), count <= mostPieces
+    else { throw ExportError.broken(file: shown, reason: "its parameters have too many pieces") }
     if stage == 3 {
       let rows = partitions.map { Stretches($0.groups.flatMap(\.all)) }
       var position = 0

@@ -88,8 +88,9 @@ enum DiffCommand: Command {
   /// What changed by module, and the names where they are wanted; nothing where all is the same.
   private static func lines(_ tensors: TensorChanges, width: Int, names: Bool) -> [String] {
     let kinds = [
-      ("changed", tensors.changed), ("only in B", tensors.added), ("only in A", tensors.removed),
-      ("cut in another way", tensors.untold),
+      ("changed", tensors.changed), ("changed, or beside one that did", tensors.perhapsChanged),
+      ("only in B", tensors.added), ("only in A", tensors.removed),
+      ("not comparable", tensors.untold),
     ].filter { !$0.1.isEmpty }
     if kinds.isEmpty { return [] }
     var table = Table([("MODULES", .left), ("TENSORS", .right), ("AS IN A", .right)])
