@@ -9,6 +9,8 @@ struct Environment: Sendable {
   let arguments: Arguments
   private(set) var configuration: Configuration
   let console: Console
+  /// The configuration file that was read, or nil where there is none.
+  let configurationFile: String?
   /// The process's environment variables.
   let variables: [String: String]
   /// How far the command is; shown while it runs.
@@ -19,7 +21,7 @@ struct Environment: Sendable {
   /// Reads the configuration and lets environment and flags beat it.
   init(_ arguments: Arguments, variables: [String: String]) throws {
     var configuration = Configuration()
-    try ConfigurationFile.load(
+    configurationFile = try ConfigurationFile.load(
       named: arguments.string("config"), environment: variables, into: &configuration)
     try configuration.adopt(environment: variables)
     try configuration.adopt(flags: arguments)
@@ -51,12 +53,8 @@ struct Environment: Sendable {
 
   /// The store that the configuration names; with `create` a directory is made where there is none.
   func store(create: Bool = false) throws -> any ObjectStore {
-    guard let repository = configuration.repository else {
-      throw UsageError(
-        "no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml"
-      )
-    }
-    guard repository.hasPrefix("s3://") else {
+    guard let settings = try settings() else {
+      let repository = configuration.repository ?? ""
       guard let path = repositoryDirectory else {
         throw UsageError(
           "\(repository.debugDescription) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path"
@@ -68,6 +66,20 @@ struct Environment: Sendable {
       }
       return try DirectoryStore(root: path, create: create)
     }
+    if !configuration.verifyTLS {
+      console.warn("the server's certificate is not checked (verify_tls = false)")
+    }
+    return RetryingStore(S3Store(settings, credentials: credentials()))
+  }
+
+  /// How the bucket is reached, or nil where the repository is none of a bucket.
+  func settings() throws -> S3Settings? {
+    guard let repository = configuration.repository else {
+      throw UsageError(
+        "no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml"
+      )
+    }
+    guard repository.hasPrefix("s3://") else { return nil }
     let parts = repository.dropFirst("s3://".count).split(
       separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     var settings = try S3Settings(
@@ -78,10 +90,7 @@ struct Environment: Sendable {
     settings.connections = configuration.connections
     settings.caFile = configuration.caFile
     settings.verifyTLS = configuration.verifyTLS
-    if !configuration.verifyTLS {
-      console.warn("the server's certificate is not checked (verify_tls = false)")
-    }
-    return RetryingStore(S3Store(settings, credentials: credentials()))
+    return settings
   }
 
   /// Opens the repository.
@@ -171,7 +180,8 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
-  private func credentials() -> any CredentialsProvider {
+  /// Whoever knows the credentials that the configuration names.
+  func credentials() -> any CredentialsProvider {
     var providers: [any CredentialsProvider] = []
     if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
       providers.append(

@@ -1,0 +1,149 @@
+import ObjectStore
+import Repository
+
+extension Examination {
+  /// Whether there is a repository, or room for one.
+  mutating func examineRepository(_ store: any ObjectStore) async throws {
+    let place = environment.configuration.repository ?? ""
+    do {
+      let bytes = try await store.get(ObjectKey.repository, limit: 1 << 20)
+      let info = try RepositoryInfo.decode(bytes)
+      report.add(
+        "repository", .ok,
+        "\(info.id.prefix(8)), made \(info.created.localMinute), chunks of \(Quantity.format(bytes: info.chunkSize))"
+      )
+    } catch StoreError.missing {
+      let others = (try? await store.list("").objects.map(\.key)) ?? []
+      let other = others.first { !$0.hasPrefix(ObjectKey.doctor) }
+      if let other {
+        report.add(
+          "repository", .failed,
+          others.contains { $0.hasPrefix(ObjectKey.packs) }
+            ? "ckbackup.json is missing, and there are packs: ckbackup init --recreate writes it anew"
+            : "the place is not empty (\(other.debugDescription), for example) and is no repository: choose a prefix of its own"
+        )
+      } else {
+        report.add(
+          "repository", .warning, "none yet, and the place is empty", run: "ckbackup init --repo \(place)")
+      }
+    } catch let error as StoreError where error.isDenial {
+      report.add("repository", .info, "ckbackup.json may not be read by these credentials")
+    } catch let error as CancellationError {
+      throw error
+    } catch {
+      report.add("repository", error)
+      if case .unreachable = error as? StoreError { throw ExaminationEnd() }
+    }
+  }
+
+  /// What the credentials may do, and which commands that is enough for.
+  mutating func examinePermissions(_ store: any ObjectStore, _ s3: S3Store?) async throws {
+    let random = base.split(separator: "/").last ?? ""
+    let folders = [
+      ObjectKey.packs + "weights/00/", ObjectKey.manifests, ObjectKey.records, ObjectKey.snapshots,
+      ObjectKey.deletions, ObjectKey.ledger,
+    ].map { (name: String($0.prefix { $0 != "/" }), key: "\($0)doctor-\(random)") }
+    let check = PermissionCheck(
+      store, s3: s3, key: "\(base)/object", lasting: ObjectKey.doctor + "undeletable",
+      existing: ObjectKey.repository, folders: folders)
+    let found = try await check.run()
+    report.permissions = found
+    report.leftBehind += found.leftBehind
+    if let failure = found.failure {
+      report.add("permissions", failure)
+      throw ExaminationEnd()
+    }
+    let all = [
+      ("list", found.list), ("read", found.read), ("write", found.write), ("write in parts", found.multipart),
+      ("delete", found.delete),
+    ]
+    let refused = all.filter { $0.1 == .refused }.map(\.0)
+    let allowed = all.filter { $0.1 == .allowed }.map(\.0)
+    report.add(
+      "permissions", refused.isEmpty ? .ok : .info,
+      (allowed.isEmpty ? "nothing is allowed" : "may \(allowed.joined(separator: ", "))")
+        + (refused.isEmpty ? "" : "; may not \(refused.joined(separator: ", "))"))
+    for command in CommandNeeds.all { add(command, found) }
+    if found.delete == .allowed {
+      let count = try await Leftovers.removeOld(of: store)
+      if count > 0 {
+        report.add(
+          "leftovers", .info, "\(Quantity.count(count, "object")) of a doctor that was killed removed")
+      }
+    }
+  }
+
+  private mutating func add(_ command: CommandNeeds, _ found: Permissions) {
+    let needs = command.needs(found)
+    let refused = needs.filter { $0.answer == .refused }.map(\.words)
+    let unknown = needs.filter { $0.answer == .unknown }.map(\.words)
+    let answer: Permissions.Answer =
+      !refused.isEmpty ? .refused : unknown.isEmpty ? .allowed : .unknown
+    report.commands[command.name] = answer
+    switch answer {
+    case .allowed: report.add(command.name, .ok, command.done)
+    case .unknown:
+      report.add(command.name, .info, "cannot be told: \(unknown.joined(separator: ", "))")
+    case .refused:
+      let sentence = "not with these credentials: they may not \(refused.joined(separator: ", "))"
+      if command.isOptional {
+        report.add(command.name, .info, "\(sentence) (as it should be on nodes that only push or restore)")
+      } else {
+        report.add(
+          command.name, .failed, sentence, advice: "docs/security.md has the policy that allows it",
+          code: .refused)
+      }
+    }
+  }
+}
+
+/// What a command must be allowed to do (docs/security.md).
+struct CommandNeeds {
+  /// The command.
+  let name: String
+  /// What it means that all is allowed.
+  let done: String
+  /// Whether it is fine that some nodes may not.
+  let isOptional: Bool
+  private let folders: [String]
+  private let deletes: [String]
+  private let writes: Bool
+
+  /// The commands that credentials are told apart by.
+  static let all = [
+    CommandNeeds(
+      name: "push", done: "may be done", isOptional: false,
+      folders: ["packs", "manifests", "records", "snapshots"], deletes: [], writes: true),
+    CommandNeeds(
+      name: "restore", done: "may be done", isOptional: false, folders: [], deletes: [], writes: false),
+    CommandNeeds(
+      name: "verify", done: "may be done", isOptional: false, folders: [], deletes: [], writes: false),
+    CommandNeeds(
+      name: "prune", done: "may be done", isOptional: true, folders: ["deletions"],
+      deletes: ["packs", "manifests", "records", "snapshots", "deletions"], writes: true),
+  ]
+
+  /// Each thing that it must be allowed to do, and whether it is.
+  func needs(_ found: Permissions) -> [(words: String, answer: Permissions.Answer)] {
+    var needs = [(words: "list", answer: found.list), (words: "read", answer: found.read)]
+    if writes {
+      needs += each(folders, found, \.write, found.write, "write")
+      if deletes.isEmpty { needs.append((words: "write in parts", answer: found.multipart)) }
+    }
+    if !deletes.isEmpty { needs += each(deletes, found, \.delete, found.delete, "delete") }
+    return needs
+  }
+
+  /// The answer for each folder, as far as it was tried; else that of the doctor's own folder.
+  private func each(
+    _ names: [String], _ found: Permissions, _ path: KeyPath<Permissions.Folder, Permissions.Answer>,
+    _ general: Permissions.Answer, _ verb: String
+  ) -> [(words: String, answer: Permissions.Answer)] {
+    names.compactMap { name in
+      let folder = found.folders.first { $0.name == name }
+      let answer = folder.map { $0[keyPath: path] } ?? .unknown
+      if answer == .unknown { return (words: verb, answer: general) }
+      return (words: "\(verb) \(name)/", answer: answer)
+    }
+  }
+}

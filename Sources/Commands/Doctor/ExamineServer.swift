@@ -1,0 +1,157 @@
+import ObjectStore
+import Platform
+
+extension Examination {
+  /// The credentials, and where they come from.
+  mutating func examineCredentials() async throws -> Credentials {
+    do {
+      let found = try await environment.credentials().credentials()
+      let token = found.sessionToken == nil ? "" : ", with a session token"
+      report.add(
+        "credentials", .ok, "\(masked(found.accessKey)) from \(CredentialsSource.words(environment))\(token)")
+      return found
+    } catch {
+      report.add("credentials", error)
+      throw ExaminationEnd()
+    }
+  }
+
+  /// The first answers: who is there, and whether clock, addressing, region and bucket are right.
+  mutating func examineServer(_ settings: inout S3Settings, _ credentials: Credentials) async throws {
+    let provider = environment.credentials()
+    var contact = try await S3Contact.make(settings, provider)
+    var other: S3Settings.Addressing?
+    if let error = contact.error, error.mayComeFromAddressing {
+      var changed = settings
+      changed.addressing = settings.usesVirtualHost ? .path : .virtual
+      let second = try await S3Contact.make(changed, provider)
+      if second.error == nil {
+        (other, contact, settings) = (changed.addressing, second, changed)
+      }
+    }
+    try report(contact, credentials, settings)
+    reportClock(contact)
+    if let other {
+      report.add(
+        "addressing", .failed,
+        "the server takes the bucket's name in the \(other == .path ? "path" : "host name"), and not as it is configured",
+        change: "addressing = \"\(other.rawValue)\"")
+    } else {
+      report.add(
+        "addressing", .ok,
+        settings.usesVirtualHost ? "the bucket is named by the host" : "the bucket is named by the path")
+    }
+    if contact.region != settings.region {
+      report.add(
+        "region", .warning,
+        "the bucket is in \(contact.region), not in \(settings.region): each start of ckbackup asks twice",
+        change: "region = \"\(contact.region)\"")
+    } else {
+      report.add("region", .ok, settings.region)
+    }
+    if contact.error?.isDenial == true {
+      report.add("bucket", .info, "\(settings.bucket) may not be listed by these credentials")
+    } else {
+      report.add("bucket", .ok, settings.bucket)
+    }
+  }
+
+  /// Ends the examination where the server cannot be worked with.
+  private mutating func report(
+    _ contact: S3Contact, _ credentials: Credentials, _ settings: S3Settings
+  ) throws {
+    let name = contact.server.map { " (\($0))" } ?? ""
+    guard let error = contact.error, !error.isDenial else {
+      report.add("server", .ok, "answers as an S3 server does\(name)")
+      return
+    }
+    let url = settings.endpointURL
+    switch error {
+    case .credentials(let code, _):
+      report.add("server", .ok, "answers as an S3 server does\(name)")
+      report.add(
+        "credentials", .failed, refusal(code, masked(credentials.accessKey)), code: .refused)
+    case .clockSkew:
+      report.add("server", .ok, "answers as an S3 server does\(name)")
+      report.add("clock", error, run: "timedatectl set-ntp true")
+    case .noBucket(let bucket):
+      report.add("server", .ok, "answers as an S3 server does\(name)")
+      report.add(
+        "bucket", .failed, "there is no bucket \(bucket): create it, or correct repository",
+        run: "aws s3 mb s3://\(bucket) --endpoint-url \(url) --region \(settings.region)")
+    case .wrongRegion(let region):
+      report.add("server", .ok, "answers as an S3 server does\(name)")
+      report.add("region", error, change: "region = \"\(region)\"")
+    case .notS3(_, let detail):
+      let isTLSPort = detail.contains("HTTP 400") && !settings.usesTLS
+      report.add(
+        "server", .failed,
+        "\(url) answers, but not as an S3 server does: \(detail). It may be a proxy, a web console or another service\(isTLSPort ? ", or speak TLS (https) there" : "")",
+        change: "endpoint = \"http[s]://HOST:PORT\"")
+    default: report.add("server", error)
+    }
+    throw ExaminationEnd()
+  }
+
+  private mutating func reportClock(_ contact: S3Contact) {
+    guard let ahead = contact.clockAhead else {
+      report.add("clock", .info, "the server does not tell its time")
+      return
+    }
+    guard abs(ahead) > 60 else {
+      report.add("clock", .ok, "agrees with the server's to \(max(1, Int(abs(ahead).rounded(.up)))) s")
+      return
+    }
+    let words =
+      "this machine's clock is \(Quantity.format(seconds: abs(ahead))) \(ahead > 0 ? "ahead of" : "behind") the server's"
+    report.add(
+      "clock", .warning,
+      "\(words): set it. ckbackup signs by the server's time, but snapshots get this machine's, and other programs are refused",
+      run: "timedatectl set-ntp true")
+  }
+
+  private func refusal(_ code: String, _ key: String) -> String {
+    let source = CredentialsSource.words(environment)
+    return switch code {
+    case "SignatureDoesNotMatch":
+      "the secret key does not belong to the access key \(key) from \(source) (\(code))"
+    case "InvalidAccessKeyId": "the server does not know the access key \(key) from \(source) (\(code))"
+    case "ExpiredToken", "TokenRefreshRequired":
+      "the session token of \(key) from \(source) has expired (\(code)): renew it"
+    default: "the server refuses the credentials \(key) from \(source) (\(code))"
+    }
+  }
+
+  /// An access key's ends.
+  private func masked(_ key: String) -> String {
+    key.count >= 12 ? "\(key.prefix(4))…\(key.suffix(4))" : "\(key.prefix(2))…"
+  }
+}
+
+/// Where credentials come from, in words.
+enum CredentialsSource {
+  /// The source that the configuration and the environment lead to.
+  static func words(_ environment: Environment) -> String {
+    let configuration = environment.configuration
+    if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
+      return "the environment variables \(access) and \(secret)"
+    }
+    if configuration.profile == nil, environment.variables["AWS_ACCESS_KEY_ID"]?.isEmpty == false {
+      return "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    }
+    let profile = configuration.profile ?? environment.variables["AWS_PROFILE"] ?? "default"
+    let file = environment.variables["AWS_SHARED_CREDENTIALS_FILE"] ?? "~/.aws/credentials"
+    return "the profile [\(profile)] of \(file)"
+  }
+}
+
+extension StoreError {
+  /// Whether the bucket's name in another place of the address could help.
+  fileprivate var mayComeFromAddressing: Bool {
+    switch self {
+    case .clockSkew, .transient, .gaveUp, .full: false
+    case .denied: false
+    default: true
+    }
+  }
+}
