@@ -16,7 +16,9 @@ public enum Reachability {
     var hints = addrinfo()
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
     var list: UnsafeMutablePointer<addrinfo>?
-    let code = getaddrinfo(host, "\(port)", &hints, &list)
+    // As libcurl does: names below localhost need no entry anywhere (RFC 6761, section 6.3).
+    let name = host.hasSuffix(".localhost") ? "localhost" : host
+    let code = getaddrinfo(name, "\(port)", &hints, &list)
     guard code == 0 else { throw .resolve(reason: "\(host): \(String(cString: gai_strerror(code)))") }
     defer { freeaddrinfo(list) }
     var found: [Address] = []

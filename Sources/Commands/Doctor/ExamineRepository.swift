@@ -86,8 +86,9 @@ extension Examination {
       report.add(command.name, .info, "cannot be told: \(unknown.joined(separator: ", "))")
     case .refused:
       let sentence = "not with these credentials: they may not \(refused.joined(separator: ", "))"
-      if command.isOptional {
-        report.add(command.name, .info, "\(sentence) (as it should be on nodes that only push or restore)")
+      let wanted = environment.arguments.strings("for")
+      if wanted.isEmpty ? command.isOptional : !wanted.contains(command.name) {
+        report.add(command.name, .info, sentence)
       } else {
         report.add(
           command.name, .failed, sentence, advice: "docs/security.md has the policy that allows it",

@@ -5,7 +5,7 @@ import Platform
 let multipartProbes: [Probe] = [
   Probe("multipart", .needed) { it in
     for (name, size) in [
-      ("one", 1), ("full", it.partSize), ("border", 2 * it.partSize), ("tail", it.partSize + 1),
+      ("one", 1), ("full", it.partSize), ("border", 2 * it.partSize), ("tail", 2 * it.partSize + 1),
     ] {
       let bytes = probeBytes(size, seed: UInt64(size))
       try await it.upload(name) { upload in
@@ -29,12 +29,13 @@ let multipartProbes: [Probe] = [
     return .holds("one part, whole parts and a short last part are joined as they should be")
   },
   Probe("parts-any-order", .needed) { it in
-    let bytes = probeBytes(it.partSize + 77, seed: 9)
+    let bytes = probeBytes(2 * it.partSize + 77, seed: 9)
     try await it.upload("object") { upload in
-      _ = try await it.send(bytes, upload, it.partSize)
+      let third = try await it.send(bytes, upload, 2 * it.partSize)
       let first = try await it.send(bytes, upload, 0)
+      _ = try await it.send(bytes, upload, it.partSize)
       let second = try await it.send(bytes, upload, it.partSize)
-      try await it.store.complete(upload, [second, first])
+      try await it.store.complete(upload, [second, third, first])
     }
     try ensure(
       try await it.store.get(it.key("object"), limit: bytes.count) == bytes,
