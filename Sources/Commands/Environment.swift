@@ -31,6 +31,18 @@ struct Environment: Sendable {
     console = Console(isJSON: arguments.has("json"), isQuiet: arguments.has("quiet"))
   }
 
+  /// The option or variable that gives a key of the configuration its value and beats the file; nil where none does.
+  func origin(of key: Substring) -> String? {
+    let variables: [Substring: [String]] = [
+      "repository": ["CKBACKUP_REPO"],
+      "endpoint": ["CKBACKUP_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+      "region": ["AWS_REGION", "AWS_DEFAULT_REGION"], "ca_file": ["AWS_CA_BUNDLE"],
+    ]
+    let option = key == "repository" ? "repo" : String(key)
+    if ["repo", "endpoint", "region"].contains(option), arguments.has(option) { return "--\(option)" }
+    return variables[key]?.first { self.variables[$0]?.isEmpty == false }
+  }
+
   /// The environment of a second repository that the command works with. It is reached as this one is, unless a configuration file of
   /// its own says how; that file then beats the process's environment.
   ///

@@ -103,28 +103,35 @@ struct DoctorReport {
     }
   }
 
-  /// The last lines: the verdict and what to change.
-  func conclude(file: String?) {
-    let warnings = steps.count { $0.mark == .warning }
+  /// The last lines: the verdict and what to change in `file`; `origin` says where a key's value comes from, where not from a file.
+  func conclude(file: String?, origin: (_ key: Substring) -> String?) {
     console.show("")
     switch verdict {
     case "works": console.result("verdict: works")
     case "works_with_warnings":
-      console.result("verdict: works, with \(Quantity.count(warnings, "warning"))")
-    default: console.result("verdict: does not work: \(cause?.sentence ?? "")")
+      let count = Quantity.count(steps.count { $0.mark == .warning }, "warning")
+      console.result("verdict: works, with \(count)")
+    default: console.result("verdict: does not work: \(cause.map { brief($0.sentence) } ?? "")")
     }
-    if !configuration.isEmpty {
-      console.result("change in \(file ?? "ckbackup.toml"):")
-      for line in configuration { console.result("  \(line)") }
-    }
-    if !run.isEmpty {
-      console.result("run:")
-      for line in run { console.result("  \(line)") }
-    }
-    if !leftBehind.isEmpty {
-      console.result("left behind, since these credentials may not delete:")
-      for key in leftBehind { console.result("  \(key)") }
-    }
+    show(
+      "change in \(file ?? "ckbackup.toml"):",
+      configuration.map { line in
+        line + (origin(line.prefix { $0 != " " }).map { "  # now given by \($0)" } ?? "")
+      })
+    show("run:", run)
+    show("left behind, since these credentials may not delete:", leftBehind)
+  }
+
+  private func show(_ head: String, _ lines: [String]) {
+    guard !lines.isEmpty else { return }
+    console.result(head)
+    for line in lines { console.result("  \(line)") }
+  }
+
+  /// A sentence up to its reasons.
+  private func brief(_ sentence: String) -> Substring {
+    let ends = [": ", "; ", " ("].compactMap { sentence.firstRange(of: $0)?.lowerBound }
+    return sentence[..<(ends.min() ?? sentence.endIndex)]
   }
 
   private func pad(_ text: String, _ width: Int) -> String {

@@ -23,7 +23,7 @@ struct Examination {
 
   /// The steps for a bucket, in order.
   private static let bucketSteps = [
-    "configuration", "name", "connection", "certificate", "credentials", "server", "clock", "addressing",
+    "configuration", "name", "connection", "certificate", "server", "credentials", "clock", "addressing",
     "region", "bucket", "repository", "permissions", "rules", "round-trip", "throughput", "settings",
   ]
   /// Those for a directory.
@@ -101,10 +101,17 @@ struct Examination {
     } catch {
       failed = error
     }
-    if report.permissions?.delete == .allowed {
-      let base = base
-      let remains = await Task.detached { await Leftovers.remove(below: base + "/", of: store) }.value
-      report.leftBehind += remains
+    if report.permissions?.delete != .refused {
+      let folder = base + "/"
+      let isCut = failed != nil
+      report.leftBehind += await Task.detached {
+        if isCut {
+          _ = await Leftovers.remove(below: folder, of: store)
+          // A request that was taken off the wire may still be served.
+          try? await Task.sleep(for: .milliseconds(300))
+        }
+        return await Leftovers.remove(below: folder, of: store)
+      }.value
     }
     if let failed { throw failed }
   }

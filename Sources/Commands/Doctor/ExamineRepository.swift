@@ -75,17 +75,17 @@ extension Examination {
 
   private mutating func add(_ command: CommandNeeds, _ found: Permissions) {
     let needs = command.needs(found)
-    let refused = needs.filter { $0.answer == .refused }.map(\.words)
-    let unknown = needs.filter { $0.answer == .unknown }.map(\.words)
+    let refused = Self.words(needs.filter { $0.answer == .refused }.map(\.act))
+    let unknown = Self.words(needs.filter { $0.answer == .unknown }.map(\.act))
     let answer: Permissions.Answer =
       !refused.isEmpty ? .refused : unknown.isEmpty ? .allowed : .unknown
     report.commands[command.name] = answer
     switch answer {
     case .allowed: report.add(command.name, .ok, command.done)
     case .unknown:
-      report.add(command.name, .info, "cannot be told: \(unknown.joined(separator: ", "))")
+      report.add(command.name, .info, "cannot be told: \(unknown)")
     case .refused:
-      let sentence = "not with these credentials: they may not \(refused.joined(separator: ", "))"
+      let sentence = "these credentials may not \(refused)"
       let wanted = environment.arguments.strings("for")
       if wanted.isEmpty ? command.isOptional : !wanted.contains(command.name) {
         report.add(command.name, .info, sentence)
@@ -95,6 +95,17 @@ extension Examination {
           code: .refused)
       }
     }
+  }
+}
+
+extension Examination {
+  /// `list, write packs/ manifests/, delete`: each verb once.
+  fileprivate static func words(_ acts: [CommandNeeds.Act]) -> String {
+    var verbs: [String] = []
+    for act in acts where !verbs.contains(act.verb) { verbs.append(act.verb) }
+    return verbs.map { verb in
+      ([verb] + acts.filter { $0.verb == verb }.compactMap(\.folder)).joined(separator: " ")
+    }.joined(separator: ", ")
   }
 }
 
@@ -124,12 +135,18 @@ struct CommandNeeds {
       deletes: ["packs", "manifests", "records", "snapshots", "deletions"], writes: true),
   ]
 
+  /// Something to be allowed to do, perhaps in one folder of the repository.
+  struct Act {
+    let verb: String
+    var folder: String?
+  }
+
   /// Each thing that it must be allowed to do, and whether it is.
-  func needs(_ found: Permissions) -> [(words: String, answer: Permissions.Answer)] {
-    var needs = [(words: "list", answer: found.list), (words: "read", answer: found.read)]
+  func needs(_ found: Permissions) -> [(act: Act, answer: Permissions.Answer)] {
+    var needs = [(act: Act(verb: "list"), answer: found.list), (act: Act(verb: "read"), answer: found.read)]
     if writes {
       needs += each(folders, found, \.write, found.write, "write")
-      if deletes.isEmpty { needs.append((words: "write in parts", answer: found.multipart)) }
+      if deletes.isEmpty { needs.append((act: Act(verb: "write in parts"), answer: found.multipart)) }
     }
     if !deletes.isEmpty { needs += each(deletes, found, \.delete, found.delete, "delete") }
     return needs
@@ -139,12 +156,11 @@ struct CommandNeeds {
   private func each(
     _ names: [String], _ found: Permissions, _ path: KeyPath<Permissions.Folder, Permissions.Answer>,
     _ general: Permissions.Answer, _ verb: String
-  ) -> [(words: String, answer: Permissions.Answer)] {
-    names.compactMap { name in
-      let folder = found.folders.first { $0.name == name }
-      let answer = folder.map { $0[keyPath: path] } ?? .unknown
-      if answer == .unknown { return (words: verb, answer: general) }
-      return (words: "\(verb) \(name)/", answer: answer)
+  ) -> [(act: Act, answer: Permissions.Answer)] {
+    names.map { name in
+      let answer = found.folders.first { $0.name == name }?[keyPath: path] ?? .unknown
+      return answer == .unknown
+        ? (act: Act(verb: verb), answer: general) : (act: Act(verb: verb, folder: "\(name)/"), answer: answer)
     }
   }
 }

@@ -2,14 +2,10 @@ import ObjectStore
 import Platform
 
 extension Examination {
-  /// The credentials, and where they come from.
+  /// The credentials, which the server is yet to judge.
   mutating func examineCredentials() async throws -> Credentials {
     do {
-      let found = try await environment.credentials().credentials()
-      let token = found.sessionToken == nil ? "" : ", with a session token"
-      report.add(
-        "credentials", .ok, "\(masked(found.accessKey)) from \(CredentialsSource.words(environment))\(token)")
-      return found
+      return try await environment.credentials().credentials()
     } catch {
       report.add("credentials", error)
       throw ExaminationEnd()
@@ -61,26 +57,33 @@ extension Examination {
     _ contact: S3Contact, _ credentials: Credentials, _ settings: S3Settings
   ) throws {
     let name = contact.server.map { " (\($0))" } ?? ""
-    guard let error = contact.error, !error.isDenial else {
-      report.add("server", .ok, "answers as an S3 server does\(name)")
-      return
+    let isS3: Bool =
+      switch contact.error {
+      case nil, .credentials, .clockSkew, .noBucket, .wrongRegion, .denied: true
+      case let error?: error.isDenial
+      }
+    if isS3 { report.add("server", .ok, "answers as an S3 server does\(name)") }
+    var isRefused = false
+    if case .credentials = contact.error { isRefused = true }
+    if isS3, !isRefused {
+      let token = credentials.sessionToken == nil ? "" : ", with a session token"
+      report.add(
+        "credentials", .ok,
+        "\(masked(credentials.accessKey)) from \(CredentialsSource.words(environment))\(token)")
     }
+    guard let error = contact.error, !error.isDenial else { return }
     let url = settings.endpointURL
     switch error {
     case .credentials(let code, _):
-      report.add("server", .ok, "answers as an S3 server does\(name)")
       report.add(
         "credentials", .failed, refusal(code, masked(credentials.accessKey)), code: .refused)
     case .clockSkew:
-      report.add("server", .ok, "answers as an S3 server does\(name)")
       report.add("clock", error, run: "timedatectl set-ntp true")
     case .noBucket(let bucket):
-      report.add("server", .ok, "answers as an S3 server does\(name)")
       report.add(
         "bucket", .failed, "there is no bucket \(bucket): create it, or correct repository",
         run: "aws s3 mb s3://\(bucket) --endpoint-url \(url) --region \(settings.region)")
     case .wrongRegion(let region):
-      report.add("server", .ok, "answers as an S3 server does\(name)")
       report.add("region", error, change: "region = \"\(region)\"")
     case .notS3(_, let detail):
       let isTLSPort = detail.contains("HTTP 400") && !settings.usesTLS

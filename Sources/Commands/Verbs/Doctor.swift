@@ -29,13 +29,13 @@ enum DoctorCommand: Command {
     try await examination.run()
     let report = examination.report
     let code = report.failure ?? .done
-    report.conclude(file: environment.configurationFile)
+    report.conclude(file: environment.configurationFile) { environment.origin(of: $0) }
     try environment.console.json(
       DoctorDocument(
         report, repository: environment.configuration.repository ?? "",
         endpoint: try environment.settings()?.endpointURL, file: environment.configurationFile, code: code))
     if let cause = report.cause {
-      Console.write("error: \(Console.clean("\(cause.name): \(cause.sentence)"))\n", to: 2)
+      Console.write("error: ckbackup does not work with this place: see \(cause.name)\n", to: 2)
     }
     return code
   }
