@@ -1,4 +1,4 @@
-import Engine
+import HTTP
 import ObjectStore
 import Platform
 import Repository
@@ -49,12 +49,21 @@ struct Examination {
       } else {
         _ = try environment.store()
       }
+    } catch let error as StoreError {
+      report.add("the place", error)
     } catch is ExaminationEnd {
       let left = (settings == nil ? Self.directorySteps : Self.bucketSteps).filter { name in
         !report.names.contains(name) && !(name == "throughput" && skipsThroughput)
       }
       if !left.isEmpty { report.add("the rest", .skipped, "not tried: \(left.joined(separator: ", "))") }
     }
+  }
+
+  /// A client that does not wait for a silent server as long as a push does.
+  func transport(_ settings: S3Settings) -> HTTPClient {
+    var options = settings.httpOptions
+    options.stallSeconds = 20
+    return HTTPClient(options)
   }
 
   /// Whether no speed is measured.
@@ -65,7 +74,8 @@ struct Examination {
     try await examineNetwork(&settings)
     let credentials = try await examineCredentials()
     try await examineServer(&settings, credentials)
-    let s3 = S3Store(settings, credentials: environment.credentials())
+    let s3 = S3Store(
+      settings, credentials: environment.credentials(), transport: transport(settings))
     try await examine(RetryingStore(s3, policy: .impatient), s3: s3)
   }
 

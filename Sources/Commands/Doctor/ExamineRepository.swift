@@ -62,11 +62,13 @@ extension Examination {
     report.add(
       "permissions", refused.isEmpty ? .ok : .info,
       (allowed.isEmpty ? "nothing is allowed" : "may \(allowed.joined(separator: ", "))")
-        + (refused.isEmpty ? "" : "; may not \(refused.joined(separator: ", "))"))
+        + (refused.isEmpty ? "" : "; may not \(refused.joined(separator: ", "))"),
+      advice: found.write == .refused && found.folders.contains { $0.write == .allowed }
+        ? "may write packs, but not doctor/, where things are tried: docs/security.md allows it" : nil)
     for command in CommandNeeds.all { add(command, found) }
     if found.delete == .allowed {
-      let count = try await Leftovers.removeOld(of: store)
-      if count > 0 {
+      let count = try? await Leftovers.removeOld(of: store)
+      if let count, count > 0 {
         report.add(
           "leftovers", .info, "\(Quantity.count(count, "object")) of a doctor that was killed removed")
       }

@@ -1,3 +1,4 @@
+import HTTP
 import ObjectStore
 import Platform
 
@@ -15,17 +16,17 @@ extension Examination {
   /// The first answers: who is there, and whether clock, addressing, region and bucket are right.
   mutating func examineServer(_ settings: inout S3Settings, _ credentials: Credentials) async throws {
     let provider = environment.credentials()
-    var contact = try await S3Contact.make(settings, provider)
+    var contact = try await S3Contact.make(settings, provider, transport: transport(settings))
     var other: S3Settings.Addressing?
     if let error = contact.error, error.mayComeFromAddressing {
       var changed = settings
       changed.addressing = settings.usesVirtualHost ? .path : .virtual
-      let second = try await S3Contact.make(changed, provider)
+      let second = try await S3Contact.make(changed, provider, transport: transport(changed))
       if second.error == nil {
         (other, contact, settings) = (changed.addressing, second, changed)
       }
     }
-    try report(contact, credentials, settings)
+    try await report(contact, credentials, settings)
     reportClock(contact)
     if let other {
       report.add(
@@ -55,7 +56,7 @@ extension Examination {
   /// Ends the examination where the server cannot be worked with.
   private mutating func report(
     _ contact: S3Contact, _ credentials: Credentials, _ settings: S3Settings
-  ) throws {
+  ) async throws {
     let name = contact.server.map { " (\($0))" } ?? ""
     let isS3: Bool =
       switch contact.error {
@@ -85,15 +86,31 @@ extension Examination {
         run: "aws s3 mb s3://\(bucket) --endpoint-url \(url) --region \(settings.region)")
     case .wrongRegion(let region):
       report.add("region", error, change: "region = \"\(region)\"")
-    case .notS3(_, let detail):
-      let isTLSPort = detail.contains("HTTP 400") && !settings.usesTLS
-      report.add(
-        "server", .failed,
-        "\(url) answers, but not as an S3 server does: \(detail). It may be a proxy, a web console or another service\(isTLSPort ? ", or speak TLS (https) there" : "")",
-        change: "endpoint = \"http[s]://HOST:PORT\"")
+    case .notS3, .transient, .unreachable:
+      if try await speaksTLS(settings) {
+        report.add(
+          "server", .failed, "the server speaks TLS at port \(settings.port): the endpoint is https",
+          change: "endpoint = \"https\(url.dropFirst("http".count))\"")
+      } else if case .notS3(_, let detail) = error {
+        report.add(
+          "server", .failed,
+          "\(url) answers, but not as an S3 server does: \(detail). It may be a proxy, a web console or another service",
+          change: "endpoint = \"http[s]://HOST:PORT\"")
+      } else {
+        report.add("server", error)
+      }
     default: report.add("server", error)
     }
     throw ExaminationEnd()
+  }
+
+  /// Whether a server that is spoken to in plain http wants TLS.
+  private func speaksTLS(_ settings: S3Settings) async throws -> Bool {
+    guard !settings.usesTLS else { return false }
+    var options = settings.httpOptions
+    options.verifyTLS = false
+    let (unchecked, url) = (options, "https\(settings.endpointURL.dropFirst("http".count))/")
+    return (try? await pool.run { try Certificate.chain(of: url, unchecked) }) != nil
   }
 
   private mutating func reportClock(_ contact: S3Contact) {

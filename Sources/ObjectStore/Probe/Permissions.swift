@@ -150,6 +150,8 @@ public struct PermissionCheck: Sendable {
       if !found.leftBehind.contains(key) { found.leftBehind.append(key) }
       return
     }
+    // Some servers answer the deletion of what is not there in a way that tells nothing.
+    found.delete = .allowed
   }
 
   private func listsUploads(_ s3: S3Store) async throws -> Permissions.Answer {

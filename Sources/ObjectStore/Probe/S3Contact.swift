@@ -32,10 +32,10 @@ public struct S3Contact: Sendable {
   public let seconds: Double
 
   /// Asks for the first key below the settings' prefix. Throws `CredentialsError` where there are none, and `CancellationError`.
-  public static func make(_ settings: S3Settings, _ credentials: any CredentialsProvider) async throws
-    -> S3Contact
-  {
-    let store = S3Store(settings, credentials: credentials)
+  public static func make(
+    _ settings: S3Settings, _ credentials: any CredentialsProvider, transport: (any HTTPTransport)? = nil
+  ) async throws -> S3Contact {
+    let store = S3Store(settings, credentials: credentials, transport: transport)
     let session = store.session
     var request = S3Request(.list, "GET", bucketFor: settings.prefix)
     request.query = [
