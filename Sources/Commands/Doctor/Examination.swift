@@ -12,6 +12,8 @@ struct Examination {
   var report: DoctorReport
   /// Where everything is tried out.
   let base: String
+  /// Whether anything may have been stored there.
+  var mayHaveStored = false
   let pool = BlockingPool(threads: 1)
 
   init(_ environment: Environment) {
@@ -34,9 +36,9 @@ struct Examination {
   /// Tries everything. Throws `CancellationError` after it has removed what it stored, and `UsageError` and others where the
   /// configuration names no place at all.
   mutating func run() async throws {
+    environment.progress.begin(.examine)
     let settings = try environment.settings()
     let path = environment.repositoryDirectory
-    if settings == nil { _ = try? environment.store() }
     environment.console.show(
       "\(environment.configuration.repository ?? "")\(settings.map { " at \($0.endpointURL)" } ?? "")", "")
     report.add(
@@ -111,7 +113,7 @@ struct Examination {
     } catch {
       failed = error
     }
-    if report.permissions?.delete != .refused {
+    if mayHaveStored, report.permissions?.delete != .refused {
       let folder = base + "/"
       let isCut = failed != nil
       report.leftBehind += await Task.detached {

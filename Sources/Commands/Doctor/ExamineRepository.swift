@@ -46,6 +46,7 @@ extension Examination {
     let check = PermissionCheck(
       store, s3: s3, key: "\(base)/object", lasting: ObjectKey.doctor + "undeletable",
       existing: ObjectKey.repository, folders: folders)
+    mayHaveStored = true
     let found = try await check.run()
     report.permissions = found
     report.leftBehind += found.leftBehind
