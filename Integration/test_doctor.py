@@ -356,6 +356,17 @@ def test_https_and_http_that_are_mixed_up(seaweedfs, web, tmp_path):
     document = examine(s3(tmp_path, Elsewhere(f"https://127.0.0.1:{seaweedfs.port}")), expect=1)
     assert document["cause"] == "certificate"
     assert document["configuration"] == [f'endpoint = "http://127.0.0.1:{seaweedfs.port}"']
+    port = web(certificate=certificate(tmp_path, "localhost", "-days", "30"))
+    document = examine(s3(tmp_path, Elsewhere(f"http://localhost:{port}")), expect=1)
+    assert document["cause"] == "server"
+    assert document["configuration"] == [f'endpoint = "https://localhost:{port}"']
+
+
+@pytest.mark.parametrize("address", ["s3:/bucket/x", "ftp://host/x", ""])
+def test_an_address_that_is_none_is_wrong_use(tmp_path, address):
+    ck = Ckbackup(tmp_path / "home", "unused")
+    ck("doctor", "--repo", address, expect=2, cwd=tmp_path)
+    ck("doctor", "--for", "tea", expect=2, cwd=tmp_path)
 
 
 # Directories.

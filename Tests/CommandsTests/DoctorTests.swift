@@ -41,4 +41,13 @@ struct DoctorTests {
     other.add("a", StoreError.full(detail: "disk"))
     #expect(other.failure == .failed)
   }
+
+  @Test func theScreenNamesEachVerbOnceWithItsFolders() {
+    let acts = [
+      CommandNeeds.Act(verb: "list"), .init(verb: "write", folder: "packs/"),
+      .init(verb: "write", folder: "records/"),
+      .init(verb: "delete"),
+    ]
+    #expect(CommandNeeds.words(acts) == "list, write packs/ records/, delete")
+  }
 }

@@ -14,11 +14,13 @@ struct Examination {
   let base: String
   /// Whether anything may have been stored there.
   var mayHaveStored = false
+  let provider: any CredentialsProvider
   let pool = BlockingPool(threads: 1)
 
   init(_ environment: Environment) {
     self.environment = environment
     report = DoctorReport(environment.console)
+    provider = environment.credentials()
     let surroundings = Surroundings.system
     base = ObjectKey.doctor + ULID.make(at: surroundings.now(), random: surroundings.random(10))
   }
@@ -38,7 +40,11 @@ struct Examination {
   mutating func run() async throws {
     environment.progress.begin(.examine)
     let settings = try environment.settings()
-    let path = environment.repositoryDirectory
+    // A place that is none is an error before anything is tried.
+    guard settings != nil || environment.repositoryDirectory != nil else {
+      _ = try environment.store()
+      return
+    }
     environment.console.show(
       "\(environment.configuration.repository ?? "")\(settings.map { " at \($0.endpointURL)" } ?? "")", "")
     report.add(
@@ -46,18 +52,18 @@ struct Examination {
     do {
       if let settings {
         try await examineBucket(settings)
-      } else if let path {
+      } else if let path = environment.repositoryDirectory {
         try await examineDirectory(path)
-      } else {
-        _ = try environment.store()
       }
-    } catch let error as StoreError {
-      report.add("the place", error)
+    } catch let error as CancellationError {
+      throw error
     } catch is ExaminationEnd {
       let left = (settings == nil ? Self.directorySteps : Self.bucketSteps).filter { name in
         !report.names.contains(name) && !(name == "throughput" && skipsThroughput)
       }
       if !left.isEmpty { report.add("the rest", .skipped, "not tried: \(left.joined(separator: ", "))") }
+    } catch {
+      report.add("the place", error)
     }
   }
 
@@ -76,8 +82,7 @@ struct Examination {
     try await examineNetwork(&settings)
     let credentials = try await examineCredentials()
     try await examineServer(&settings, credentials)
-    let s3 = S3Store(
-      settings, credentials: environment.credentials(), transport: transport(settings))
+    let s3 = S3Store(settings, credentials: provider, transport: transport(settings))
     try await examine(RetryingStore(s3, policy: .impatient), s3: s3)
   }
 

@@ -6,7 +6,7 @@ extension Examination {
   /// The credentials, which the server is yet to judge.
   mutating func examineCredentials() async throws -> Credentials {
     do {
-      return try await environment.credentials().credentials()
+      return try await provider.credentials()
     } catch {
       report.add("credentials", error)
       throw ExaminationEnd()
@@ -15,7 +15,6 @@ extension Examination {
 
   /// The first answers: who is there, and whether clock, addressing, region and bucket are right.
   mutating func examineServer(_ settings: inout S3Settings, _ credentials: Credentials) async throws {
-    let provider = environment.credentials()
     var contact = try await S3Contact.make(settings, provider, transport: transport(settings))
     var other: S3Settings.Addressing?
     if let error = contact.error, error.mayComeFromAddressing {
