@@ -20,6 +20,8 @@ func aRealServerHoldsTheContract(_ probe: Probe, signingPayloads: Bool) async th
   let suite = ProbeSuite(store, s3: s3, base: "test", rounds: 20)
   guard suite.probes.contains(where: { $0.name == probe.name }) else { return }
   let result = try await suite.run(probe)
-  #expect(probe.need != .needed || result.outcome == .holds, "\(result.detail)")
+  // How a bucket is set up is not told by every server.
+  let isFine = result.outcome == .holds || result.outcome == .unknown && !probe.writes
+  #expect(probe.need != .needed || isFine, "\(result.detail)")
   try await store.delete(try await store.list("").objects.map(\.key))
 }

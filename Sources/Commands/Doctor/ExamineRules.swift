@@ -28,7 +28,7 @@ extension Examination {
 
   private mutating func tell(tried: [ProbeResult], _ why: String) {
     let untried = report.probes.count - tried.count
-    let needed = tried.filter { $0.need == .needed }
+    let needed = tried.filter { $0.need == .needed && $0.outcome != .unknown }
     let broken = needed.filter { $0.outcome == .doesNotHold }
     let others = tried.filter { $0.need != .needed }
     let count = others.count { $0.outcome == .holds }
