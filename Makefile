@@ -64,7 +64,7 @@ integration: build ## the release program against real servers; ARGS go to pytes
 	@scripts/setup.sh test
 	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
 
-frameworks: build ## exports and resumed trainings, with torch and transformers; ARGS go to pytest
+frameworks: build ## exports and resumed trainings, with torch, transformers and DeepSpeed; ARGS go to pytest
 	@scripts/setup.sh frameworks
 	cd Frameworks && ../.venv-frameworks/bin/python -m pytest $(ARGS)
 

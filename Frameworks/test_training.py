@@ -1,10 +1,16 @@
 """A training that lost its node goes on as if nothing had happened."""
 
+import json
 import multiprocessing
+import os
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 import torch
+from deepspeed.utils.zero_to_fp32 import get_fp32_state_dict_from_zero_checkpoint
 from safetensors.torch import load_file
 from transformers import (
     LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments, set_seed)
@@ -124,6 +130,42 @@ def test_a_sharded_run_of_two_processes_goes_on_to_the_same_weights(ck, tmp_path
         ck("export", f"{name}@6", tmp_path / name)
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in "ab")
     assert a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def deepspeed(stage, folder, steps, load=None):
+    """Two processes of a DeepSpeed training; gives the losses of each by step."""
+    port, script = str(free_port()), Path(__file__).with_name("deepspeed_training.py")
+    # DeepSpeed compiles its communication at the first start, with the ninja of this environment.
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    folder.parent.mkdir(exist_ok=True)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, rank, port, str(stage), folder, str(steps), *([load] if load else [])],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in "01"]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    return [json.loads((folder.parent / f"losses-{rank}.json").read_text()) for rank in "01"]
+
+
+@pytest.mark.parametrize("stage", [1, 3])
+def test_a_deepspeed_run_of_two_processes_goes_on_to_the_same_losses_and_weights(ck, tmp_path, stage):
+    straight = deepspeed(stage, tmp_path / "straight/out", 6)
+    deepspeed(stage, tmp_path / "first/out", 3)
+    ck("push", tmp_path / "first/out", "--run", "zero")
+    shutil.rmtree(tmp_path / "first")
+    ck("restore", "zero@3", tmp_path / "back")
+    later = deepspeed(stage, tmp_path / "second/out", 6, tmp_path / "back")
+    assert later == [{step: loss for step, loss in losses.items() if int(step) >= 3} for losses in straight]
+
+    for name in ("straight", "second"):
+        ck("push", tmp_path / name / "out", "--run", name)
+        ck("export", f"{name}@6", tmp_path / f"{name}-weights")
+    a, b = (load_file(tmp_path / f"{name}-weights/model.safetensors") for name in ("straight", "second"))
+    # DeepSpeed's own gathering of what was restored and trained on.
+    expected = get_fp32_state_dict_from_zero_checkpoint(str(tmp_path / "second/out"))
+    assert a.keys() == b.keys() == expected.keys()
+    assert all(torch.equal(a[key], b[key]) and torch.equal(b[key], expected[key]) for key in a)
 
 
 def test_a_launcher_gets_an_empty_argument_where_there_is_nothing_to_resume(ck, tmp_path):

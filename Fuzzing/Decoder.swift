@@ -36,5 +36,6 @@ struct Broken: Error {
 func isTyped(_ error: any Error) -> Bool {
   error is FormatError || error is StoreError || error is SystemError || error is JSONError
     || error is SafetensorsDefect || error is TorchZipDefect || error is RelativePath.Invalid
-    || error is ConfigurationError || error is DecodingError || error is PickleError
+    || error is ConfigurationError || error is CredentialsError || error is DecodingError
+    || error is PickleError
 }

@@ -9,6 +9,7 @@ let words = Array(CommandLine.arguments.dropFirst())
 
 func decoders(_ scratch: String) throws -> [Decoder] {
   try checkpointDecoders(scratch) + repositoryDecoders(scratch) + serverDecoders(scratch)
+    + credentialsDecoders()
 }
 
 func decoder(_ name: String, _ scratch: String) throws -> Decoder {

@@ -181,6 +181,8 @@ def test_what_will_not_fit_is_told_before_anything_is_fetched(directory_reposito
     said = ck("restore", "llama-sft@4", tmp_path / "restored", "--for-world-size", "3")
     assert "--for-world-size" in said.err and "WORLD_SIZE makes" not in said.err
     assert_same(tmp_path / "restored", source)
+    resumed = ck("resume", tmp_path / "elsewhere", *RUN)
+    assert resumed.out == f"{tmp_path}/elsewhere/checkpoint-4\n" and "WORLD_SIZE" in resumed.err
     assert ck("restore", "llama-sft@4", tmp_path / "record", "--only", "record", "--strict").err == ""
 
 

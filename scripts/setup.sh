@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh build    the libraries that ckbackup links, make, python3
 #   scripts/setup.sh test     those, strace, and .venv with pytest and the S3 servers of the integration tests
-#   scripts/setup.sh frameworks  those of build, and .venv-frameworks with torch and transformers
+#   scripts/setup.sh frameworks  those of build, g++, and .venv-frameworks with torch, transformers and DeepSpeed
 #   scripts/setup.sh bench    those of build, restic, and .venv with the other tools that ckbackup is measured against
 #
 # Debian 12, Ubuntu 22.04 and 24.04; on other systems it names what is needed and goes on.
@@ -53,6 +53,8 @@ if [ "$goal" != build ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; th
   packages+=(python3 python3-venv)
 fi
 [ "$goal" != test ] || packages+=(strace)
+# DeepSpeed compiles the part by which its processes speak to each other.
+[ "$goal" != frameworks ] || packages+=(g++)
 [ "$goal" != bench ] || packages+=(restic)
 install_packages "${packages[@]}"
 

@@ -81,7 +81,7 @@ struct Environment: Sendable {
     if !configuration.verifyTLS {
       console.warn("the server's certificate is not checked (verify_tls = false)")
     }
-    return RetryingStore(S3Store(settings, credentials: credentials()))
+    return RetryingStore(S3Store(settings, credentials: try credentials(for: settings)))
   }
 
   /// How the bucket is reached, or nil where the repository is none of a bucket.
@@ -95,7 +95,8 @@ struct Environment: Sendable {
     let parts = repository.dropFirst("s3://".count).split(
       separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     var settings = try S3Settings(
-      endpoint: configuration.endpoint, region: configuration.region, bucket: String(parts[0]),
+      endpoint: endpoint, region: configuration.region ?? profileSettings.region ?? "us-east-1",
+      bucket: String(parts[0]),
       prefix: parts.count > 1 ? String(parts[1]) : "")
     settings.addressing = configuration.addressing
     settings.signPayload = configuration.signPayload
@@ -184,7 +185,7 @@ struct Environment: Sendable {
         Places.overlap(mine, theirs)
       } else {
         configuration.repository == other.configuration.repository
-          && configuration.endpoint == other.configuration.endpoint
+          && endpoint == other.endpoint
       }
     guard isSame else { return }
     throw UsageError(
@@ -192,20 +193,34 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
-  /// Whoever knows the credentials that the configuration names.
-  func credentials() -> any CredentialsProvider {
-    var providers: [any CredentialsProvider] = []
-    if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
-      providers.append(
+  /// What the profile says of the server, where nothing else does.
+  private var profileSettings: ProfileSettings {
+    ProfileSettings(profile: configuration.profile, environment: variables)
+  }
+
+  /// The S3 server; nil for Amazon's of the region.
+  private var endpoint: String? { configuration.endpoint ?? profileSettings.endpoint }
+
+  /// Where the credentials for a server come from. Who names variables or a profile means these and no others.
+  func credentials(for settings: S3Settings) throws(UsageError) -> any CredentialsProvider {
+    let surroundings = CredentialsSurroundings(variables: variables)
+    let named = (configuration.accessKeyVariable, configuration.secretKeyVariable)
+    guard (named.0 == nil) == (named.1 == nil) else {
+      throw UsageError(
+        "access_key_variable and secret_key_variable go together, and the configuration file has one of them")
+    }
+    if let access = named.0, let secret = named.1 {
+      return RenewingCredentials(
         EnvironmentCredentials(
           environment: variables, accessKey: access, secretKey: secret,
           sessionToken: configuration.sessionTokenVariable))
     }
-    // Who names variables or a profile means these and no others.
-    if !providers.isEmpty { return CredentialsChain(providers) }
-    if configuration.profile == nil { providers.append(EnvironmentCredentials(environment: variables)) }
-    providers.append(ProfileCredentials(environment: variables, profile: configuration.profile))
-    return CredentialsChain(providers)
+    if let profile = configuration.profile {
+      return RenewingCredentials(
+        ProfileCredentials(profile: profile, region: settings.region, surroundings))
+    }
+    return RenewingCredentials(
+      CredentialsChain.standard(for: settings.cloud, region: settings.region, surroundings))
   }
 
   private var cacheRoot: String? {
@@ -236,7 +251,10 @@ extension Configuration {
   mutating func adopt(environment: [String: String]) throws(ConfigurationError) {
     func value(_ names: String...) -> String? { names.compactMap { environment[$0] }.first { !$0.isEmpty } }
     repository = value("CKBACKUP_REPO") ?? repository
-    endpoint = value("CKBACKUP_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") ?? endpoint
+    let isIgnored = environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]?.lowercased() == "true"
+    endpoint =
+      value("CKBACKUP_ENDPOINT") ?? (isIgnored ? nil : value("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+      ?? endpoint
     region = value("AWS_REGION", "AWS_DEFAULT_REGION") ?? region
     caFile = value("AWS_CA_BUNDLE") ?? caFile
     if let text = value("CKBACKUP_MEMORY") {
@@ -254,7 +272,10 @@ extension Configuration {
     repository = flags.string("repo") ?? repository
     endpoint = flags.string("endpoint") ?? endpoint
     region = flags.string("region") ?? region
-    profile = flags.string("profile") ?? profile
+    if let named = flags.string("profile") {
+      profile = named
+      (accessKeyVariable, secretKeyVariable, sessionTokenVariable) = (nil, nil, nil)
+    }
     if let bytes = try flags.bytes("memory") {
       guard bytes >= Resources.leastMemory else {
         throw UsageError(

@@ -17,6 +17,8 @@ public struct ArchiveRecord: Sendable {
       case checkpoint
       /// What was installed where it was pushed.
       case environment
+      /// A digest of each tensor.
+      case tensors
 
       /// Decodes a role; one that a later program knows is `checkpoint`, so that the record can be read all the same.
       public init(from decoder: any Decoder) throws {
@@ -47,7 +49,7 @@ public struct ArchiveRecord: Sendable {
   let snapshot: Snapshot
   let manifest: Manifest
   var document: RecordDocument
-  let attachments: [Attachment]
+  var attachments: [Attachment]
 
   /// Puts all objects of the record, `record.json` last.
   func write(to store: any ObjectStore) async throws {

@@ -130,8 +130,35 @@ public struct Push: Sendable {
     guard try await commit.adoptETags(&manifest, avoided: known.avoided) else { return nil }
     let reference = try await repository.write(manifest)
     let snapshot = source.snapshot(of: manifest, addedBytes: added, at: reference, replacing: former)
-    try await source.record(snapshot, manifest).write(to: repository.store)
+    var record = source.record(snapshot, manifest)
+    try await addTensors(to: &record, of: source, besides: known.snapshots)
+    try await record.write(to: repository.store)
     return try await commit.run(snapshot, manifest) ? report(snapshot) : nil
+  }
+
+  /// Adds a digest of each tensor, and which modules are as they were in the run's snapshot before.
+  private func addTensors(
+    to record: inout ArchiveRecord, of source: CheckpointSource, besides snapshots: [Snapshot]
+  ) async throws {
+    let (manifest, chunkSize) = (record.manifest, repository.info.chunkSize)
+    // What shares a chunk is read once more: a file that is gone by now leaves the record without digests, and nothing else.
+    let made = try? await resources.disk.run {
+      try TensorDigests(
+        TensorMap(of: source.inspection), of: manifest, below: source.root, chunkSize: chunkSize)
+    }
+    guard let made, !made.tensors.isEmpty,
+      !record.attachments.contains(where: { $0.name == TensorDigests.fileName })
+    else { return }
+    let bytes = try made.encode()
+    record.attachments.append(.init(name: TensorDigests.fileName, role: .tensors) { bytes })
+    let earlier = snapshots.filter { $0.run == manifest.run && $0.step < manifest.step && $0.complete }
+    guard let before = earlier.max(by: { ($0.step, $0.time) < ($1.step, $1.time) }) else { return }
+    let old = try await TensorDigests.read(
+      before, ArchiveRecord.read(of: before, from: repository), from: repository)
+    let frozen = TensorChanges(old, made)?.frozen ?? []
+    if !frozen.isEmpty {
+      record.document.frozen = .init(since: before.id, step: before.step, modules: frozen)
+    }
   }
 }
 

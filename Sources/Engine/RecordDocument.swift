@@ -50,6 +50,16 @@ public struct RecordDocument: Codable, Equatable, Sendable {
     }
   }
 
+  /// Modules that training left as they were.
+  public struct Frozen: Codable, Equatable, Sendable {
+    /// The id of the run's snapshot before this one, which the tensors were compared with.
+    public var since: String
+    /// Its step.
+    public var step: Int
+    /// The names of the modules of which every tensor has the same content, those with the most tensors first.
+    public var modules: [String]
+  }
+
   /// A file of the record.
   public struct File: Codable, Equatable, Sendable {
     /// The name that it had.
@@ -112,6 +122,8 @@ public struct RecordDocument: Codable, Equatable, Sendable {
   public var base: BaseModel?
   /// What the weights consist of, the largest first.
   public var modules: [ModelModule]?
+  /// What of the weights training had frozen; nil where nothing was, or no snapshot before tells.
+  public var frozen: Frozen?
   /// How many numbers the weights have.
   public var parameters: Int?
   /// The element types of the weights, for example `BF16`, in order.
@@ -127,7 +139,7 @@ public struct RecordDocument: Codable, Equatable, Sendable {
   enum CodingKeys: String, CodingKey {
     case format, id, run, step, time, layout, complete, remarks, note, metrics, best, resumable
     case hyperparameters, results, versions, provenance, files
-    case parts, use, parallelism, base, modules, parameters, dtypes, notices, curves, environment
+    case parts, use, parallelism, base, modules, frozen, parameters, dtypes, notices, curves, environment
     case worldSize = "world_size"
     case trainingLog = "training_log"
   }

@@ -51,16 +51,21 @@ public struct Resume: Sendable {
   private let run: String
   private let progress: Progress
   private let notify: @Sendable (Notice) -> Void
+  private let willRestore: @Sendable (Snapshot, Repository) async throws -> Void
   private let pool = BlockingPool(threads: 1)
 
-  /// A look for the newest checkpoint of `run`, whose checkpoints lie in `directory`; `notify` hears of what is remarkable.
+  /// A look for the newest checkpoint of `run`, whose checkpoints lie in `directory`; `notify` hears of what is remarkable, and
+  /// `willRestore` of a snapshot before anything of it is fetched.
   public init(
-    _ run: String, in directory: String, progress: Progress, notify: @escaping @Sendable (Notice) -> Void
+    _ run: String, in directory: String, progress: Progress,
+    willRestore: @escaping @Sendable (Snapshot, Repository) async throws -> Void = { _, _ in },
+    notify: @escaping @Sendable (Notice) -> Void
   ) {
     self.run = run
     self.directory = directory
     self.progress = progress
     self.notify = notify
+    self.willRestore = willRestore
   }
 
   /// Finds the checkpoint, and restores it where the repository has a newer one than the directory.
@@ -102,7 +107,7 @@ public struct Resume: Sendable {
     defer { flock(root.descriptor, LOCK_UN) }
     let restore = ResumeRestore(
       directory: directory, root: root, repository: repository, resources: resources, progress: progress,
-      notify: notify)
+      notify: notify, willRestore: willRestore)
     let now = try await look()
     do {
       let report = try await newest(of: snapshots, now, restore)

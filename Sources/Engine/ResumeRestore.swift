@@ -15,6 +15,8 @@ struct ResumeRestore: Sendable {
   let resources: Resources
   let progress: Progress
   let notify: @Sendable (Resume.Notice) -> Void
+  /// Is told of a snapshot before anything of it is fetched.
+  let willRestore: @Sendable (Snapshot, Repository) async throws -> Void
 
   /// Restores a snapshot, unless one of the directory's checkpoints that were not known to be whole is it.
   ///
@@ -35,6 +37,7 @@ struct ResumeRestore: Sendable {
       (RestoreTarget.isOccupied(wholePath), RestoreTarget.isOccupied(path))
     }
     if !isWhole {
+      try await willRestore(snapshot, repository)
       let restore = Restore(repository, resources: resources, progress: progress)
       _ = try await restore.run(snapshot, to: isTaken ? wholePath : path, options: .init())
     }

@@ -36,6 +36,8 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
   public var metrics: [Change]
   /// Layout, use, parts, processes, base model, modules.
   public var contents: [Change]
+  /// Tensors that differ; nil where a snapshot has no digests of its own, or they were made in another way.
+  public var tensors: TensorChanges?
   /// Files that differ, ordered by path.
   public var files: [FileChange]
   /// How many files are the same in both.
@@ -52,12 +54,14 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
     let snapshot: Snapshot
     let manifest: Manifest
     let record: RecordDocument?
+    let tensors: TensorDigests?
 
     /// Reads a snapshot's manifest and record. Throws `StoreError`, `FormatError`.
     public init(_ snapshot: Snapshot, in repository: Repository) async throws {
       self.snapshot = snapshot
       manifest = try await repository.manifest(of: snapshot)
       record = try await ArchiveRecord.read(of: snapshot, from: repository)
+      tensors = try await TensorDigests.read(snapshot, record, from: repository)
     }
   }
 
@@ -78,6 +82,7 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
     metrics = Self.changes(
       before.snapshot.metrics.mapValues(JSONValue.double), after.snapshot.metrics.mapValues(JSONValue.double))
     contents = Self.changes(Self.contents(before), Self.contents(after))
+    tensors = TensorChanges(before.tensors, after.tensors)
     (bytesBefore, bytesAfter) = (before.manifest.bytes, after.manifest.bytes)
 
     let known = Set(before.manifest.files.lazy.flatMap(\.chunks).map(\.id))

@@ -10,6 +10,7 @@ extension Transfer {
     ck_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, words)
     ck_curl_set_string(easy, CURLOPT_URL, request.url)
     setTransport(easy, options)
+    setProxy(easy, options)
     setTrust(easy, options)
     setMethod(easy, user)
     setHeaders(easy)
@@ -37,6 +38,17 @@ extension Transfer {
     ck_curl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
     ck_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, options.stallSeconds)
     ck_curl_set_string(easy, CURLOPT_USERAGENT, options.userAgent)
+  }
+
+  private func setProxy(_ easy: UnsafeMutableRawPointer, _ options: HTTPOptions) {
+    if !options.usesProxies {
+      ck_curl_set_string(easy, CURLOPT_PROXY, "")
+    } else if request.url.lowercased().hasPrefix("http://"), getenv("http_proxy") == nil,
+      let proxy = getenv("HTTP_PROXY")
+    {
+      // libcurl leaves this one alone, since in a CGI program it is a field of the request; here the user has set it.
+      ck_curl_set_string(easy, CURLOPT_PROXY, String(cString: proxy))
+    }
   }
 
   private func setTrust(_ easy: UnsafeMutableRawPointer, _ options: HTTPOptions) {

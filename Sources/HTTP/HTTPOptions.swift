@@ -1,5 +1,4 @@
-/// How a client connects and when it gives up. Proxies come from libcurl's environment variables
-/// (`https_proxy`, `no_proxy`; curl.se/libcurl/c/CURLOPT_PROXY.html).
+/// How a client connects and when it gives up.
 public struct HTTPOptions: Sendable {
   /// Connections to one host at most; further requests wait for one.
   public var connections = 8
@@ -11,6 +10,9 @@ public struct HTTPOptions: Sendable {
   public var caFile: String?
   /// Whether servers must prove who they are. False only where a user said so in so many words.
   public var verifyTLS = true
+  /// Whether requests go through the proxies that the environment names: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
+  /// small letters too, as libcurl reads them (curl.se/libcurl/c/CURLOPT_PROXY.html).
+  public var usesProxies = true
   /// The `User-Agent` field.
   public var userAgent = "ckbackup"
   /// Bytes of an answer's header at most.

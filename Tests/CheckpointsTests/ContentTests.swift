@@ -6,20 +6,6 @@ import Testing
 
 @testable import Checkpoints
 
-/// A safetensors file of float32 tensors, each with its shape and its bytes.
-func safetensorsFile(_ tensors: [(name: String, shape: [Int], bytes: [UInt8])]) -> [UInt8] {
-  var (members, data): ([String], [UInt8]) = ([], [])
-  for tensor in tensors {
-    let end = data.count + tensor.bytes.count
-    members.append(
-      "\"\(tensor.name)\":{\"dtype\":\"F32\",\"shape\":\(tensor.shape),\"data_offsets\":[\(data.count),\(end)]}"
-    )
-    data += tensor.bytes
-  }
-  let header = Array("{\(members.joined(separator: ","))}".utf8)
-  return (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) } + header + data
-}
-
 /// Numbers near 1, so that random bytes make no NaN.
 private func ones(_ count: Int) -> [UInt8] {
   (0..<count).flatMap { [UInt8(truncatingIfNeeded: $0), 1, 0x80, 0x3f] }

@@ -148,6 +148,51 @@ import Testing
     #expect(tensors.values.allSatisfy { $0.1.contains { $0 != 0 } || $0.0.name.hasSuffix("bias") })
   }
 
+  @Test(
+    "Megatron's older form gives what its distributed form of the same model has, tensor by tensor",
+    arguments: ["swiglu_tp2_pp2", "gelu_tp2"])
+  func megatron(_ name: String) throws {
+    let path = "\(fixtures)/megatron_legacy/\(name)"
+    let expected = try export(path + ".safetensors").tensors
+    for path in [path, path + "/iter_0000010"] {
+      let tensors = try export(path).tensors
+      #expect(tensors.mapValues(\.1) == expected.mapValues(\.1))
+      #expect(tensors.mapValues(\.0.shape) == expected.mapValues(\.0.shape))
+    }
+  }
+
+  @Test(
+    "Megatron's older form is refused where a place is missing, or where nothing tells how a tensor was cut")
+  func megatronRefused() throws {
+    let scratch = try Scratch()
+    let path = try scratch.copy("megatron_legacy/swiglu_tp2_pp2/iter_0000010", as: "iter_0000010")
+    let place = "iter_0000010/mp_rank_01_001/model_optim_rng.pt"
+    let whole = try scratch.read(place)
+    try scratch.remove(place)
+    #expect(
+      throws: ExportError.broken(file: "mp_rank_01_001/model_optim_rng.pt", reason: "it is missing")
+    ) { try export(path) }
+    // Another stage's tensors in its place.
+    try scratch.write(place, try scratch.read("iter_0000010/mp_rank_01_000/model_optim_rng.pt"))
+    #expect(
+      throws: ExportError.broken(
+        file: "mp_rank_01_001/model_optim_rng.pt", reason: "it does not hold the tensors that its like hold")
+    ) { try export(path) }
+    try scratch.write(place, whole)
+    _ = try export(path)
+    for name in [
+      "vision_model.proj.weight", "decoder.layers.0.mixer.in_proj.weight", "decoder.adapter.weight",
+    ] {
+      let sizes = MegatronCut.Sizes(tensor: 2, pipeline: 1, expert: 1, isGated: true)
+      #expect(throws: ExportError.self) { try MegatronCut(name, sizes) }
+      _ = try MegatronCut(name, .init(tensor: 1, pipeline: 2, expert: 1, isGated: nil))
+    }
+    #expect(throws: ExportError.self) {
+      try MegatronCut(
+        "decoder.layers.0.mlp.linear_fc1.weight", .init(tensor: 2, pipeline: 1, expert: 1, isGated: nil))
+    }
+  }
+
   @Test("a distributed checkpoint without one of its files is refused")
   func distributedFileMissing() throws {
     let scratch = try Scratch()

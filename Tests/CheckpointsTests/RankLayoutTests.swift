@@ -103,6 +103,34 @@ private let families = ["dcp", "deepspeed", "deepspeed_run", "megatron_torch_dis
     #expect(try Inspection(run).defects.map(\.kind) == [.danglingMarker(target: "iter_0002000")])
   }
 
+  @Test("a mixture's experts are counted by the model file, and a pipeline's layers by their like")
+  func experts() throws {
+    let scratch = try Scratch()
+    // torch.save's older form: magic number, protocol, machine, {"num_experts": [2, 1], "mp_world_size": 1}, no storages.
+    let model: [UInt8] =
+      [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e]
+      + [0x80, 2, 0x4d, 0xe9, 3, 0x2e] + [0x80, 2, 0x7d, 0x2e]
+      + [0x80, 2, 0x7d, 0x28, 0x58, 11, 0, 0, 0] + Array("num_experts".utf8)
+      + [0x5d, 0x28, 0x4b, 2, 0x4b, 1, 0x65, 0x58, 13, 0, 0, 0] + Array("mp_world_size".utf8)
+      + [0x4b, 1, 0x75, 0x2e] + [0x80, 2, 0x5d, 0x2e]
+    let names =
+      ["mp_rank_00_model_states.pt"]
+      + ["0_expert_0", "0_expert_1", "1_expert_0"].map { "layer_\($0)_mp_rank_00_model_states.pt" }
+      + ["00-model_00", "00-model_01", "03-model_00", "03-model_01"].map { "layer_\($0)-model_states.pt" }
+    for name in names { try scratch.write("global_step4/\(name)", model) }
+    let path = scratch.path + "/global_step4"
+    #expect(try Inspection(path).defects == [])
+    for (name, count) in [
+      ("layer_0_expert_1_mp_rank_00_model_states.pt", 3), ("layer_03-model_01-model_states.pt", 4),
+    ] {
+      try scratch.remove("global_step4/\(name)")
+      let defects = try Inspection(path).defects
+      #expect(defects.map(\.file?.display) == [name] && defects[0].kind == .rankFileMissing(count: count))
+      #expect(defects[0].isAbsence)
+      try scratch.write("global_step4/\(name)", model)
+    }
+  }
+
   @Test("an optimizer file that is much shorter than its like is told, although it is whole by itself")
   func short() throws {
     let scratch = try Scratch()

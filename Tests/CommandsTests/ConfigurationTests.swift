@@ -78,6 +78,30 @@ func aWrongValueIsNamedWithWhatTheKeyTakes(_ text: String, _ expected: String) t
   #expect(configuration.endpoint == "http://file")
 }
 
+@Test func aProfileOfTheCommandLineBeatsVariablesThatTheFileNames() throws {
+  var configuration = try load("access_key_variable = \"A\"\nsecret_key_variable = \"B\"\nprofile = \"c\"")
+  #expect(configuration.accessKeyVariable == "A")
+  try configuration.adopt(flags: Arguments(["--profile", "d"], for: ListCommand.spec))
+  #expect(configuration.accessKeyVariable == nil && configuration.profile == "d")
+}
+
+@Test func halfOfTheNamesOfVariablesIsWrongUse() async throws {
+  let path = FileManager.default.temporaryDirectory.path() + "/ckbackup-\(UUID().uuidString).toml"
+  try Data("repository = \"s3://b/p\"\naccess_key_variable = \"A\"\n".utf8).write(to: URL(filePath: path))
+  defer { try? FileManager.default.removeItem(atPath: path) }
+  #expect(await CommandLine.run(["list", "--config", path], variables: ["HOME": "/nowhere"]) == 2)
+}
+
+@Test func awsEndpointsAreIgnoredWhereThatIsSaid() throws {
+  let aws = ["AWS_ENDPOINT_URL_S3": "http://s3", "AWS_ENDPOINT_URL": "http://all"]
+  var configuration = Configuration()
+  try configuration.adopt(environment: aws)
+  #expect(configuration.endpoint == "http://s3")
+  configuration = Configuration()
+  try configuration.adopt(environment: aws.merging(["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true"]) { $1 })
+  #expect(configuration.endpoint == nil)
+}
+
 @Test func aFileThatIsNamedMustBeThere() {
   var configuration = Configuration()
   #expect(throws: ConfigurationError.self) {

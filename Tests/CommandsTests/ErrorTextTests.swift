@@ -63,6 +63,31 @@ func anErrorOfASecondRepositoryNamesItsOption(_ error: any Error) {
   #expect(words.contains("--to") && !words.contains("--repo") && !words.contains("--endpoint"), "\(words)")
 }
 
+@Test(arguments: [
+  (
+    CredentialsError.missing(looked: ["AWS_ACCESS_KEY_ID", "the profile [default] of /a"]),
+    "no credentials were found; looked at AWS_ACCESS_KEY_ID, the profile [default] of /a. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what docs/credentials.md names."
+  ),
+  (
+    .incomplete(place: "the profile [a] of /b", lacking: "aws_secret_access_key"),
+    "half of the credentials is missing from the profile [a] of /b: aws_secret_access_key is not there or empty. Set it."
+  ),
+  (
+    .unreadable(path: "/a", reason: "Permission denied"),
+    "/a, which credentials depend on, cannot be read: Permission denied. Check the file and who may read it."
+  ),
+  (
+    .failed(
+      place: "the single sign-on of the profile [p] of /a", reason: "the login has expired",
+      cure: "Run aws sso login --profile p"),
+    "no credentials from the single sign-on of the profile [p] of /a: the login has expired. Run aws sso login --profile p."
+  ),
+])
+func credentialsThatAreNotHadNameThePlaceAndTheCure(_ error: CredentialsError, _ sentence: String) {
+  let text = ErrorText(error)
+  #expect(text.code == .refused && text.sentences == [sentence])
+}
+
 @Test func theAdviceFitsWhatIsDamaged() {
   let (pack, manifest) = ("packs/weights/aa/x", "manifests/demo/x.json.gz")
   func advice(_ objects: [String], repaired: Bool = false) -> String {

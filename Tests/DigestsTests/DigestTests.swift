@@ -80,3 +80,10 @@ import Testing
     #expect(MD5.hash([message, message].joined()) == MD5.hash(message + message))
   }
 }
+
+@Test(arguments: [
+  ("", "da39a3ee5e6b4b0d3255bfef95601890afd80709"), ("abc", "a9993e364706816aba3e25717850c26c9cd0d89d"),
+])
+func sha1IsThatOfFIPS180(_ message: String, _ digest: String) {
+  #expect(hex(sha1(Array(message.utf8))) == digest)
+}

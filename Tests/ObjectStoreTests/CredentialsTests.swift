@@ -1,3 +1,4 @@
+import HTTP
 import ObjectStore
 import Platform
 import TestSupport
@@ -10,6 +11,7 @@ struct CredentialsTests {
     dump(credentials, to: &dumped)
     dump([Optional(credentials)], to: &dumped)
     dump(StaticCredentials(credentials), to: &dumped)
+    dump(FoundCredentials(credentials, origin: "AKIA's"), to: &dumped)
     for text in [
       "\(credentials)", String(reflecting: credentials), String(describing: [credentials]), dumped,
     ] {
@@ -17,20 +19,31 @@ struct CredentialsTests {
     }
   }
 
+  @Test func anAccessKeyIsMaskedSoThatItsOwnerKnowsItAgain() {
+    func masked(_ key: String) -> String {
+      Credentials(accessKey: key, secretKey: "").maskedAccessKey
+    }
+    #expect(masked("AKIAIOSFODNN7EXAMPLE") == "AKIA…MPLE")
+    #expect(masked("minioadmin") == "mi…")
+    let found = FoundCredentials(
+      Credentials(accessKey: "AKIAIOSFODNN7EXAMPLE", secretKey: "x"), origin: "a place")
+    #expect("\(found)" == "AKIA…MPLE from a place")
+  }
+
   @Test func variablesGiveCredentials() async throws {
     let names = [
       "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c", "X": "x", "Y": "y",
     ]
-    let usual = EnvironmentCredentials(environment: names)
-    #expect(try await usual.credentials() == Credentials(accessKey: "a", secretKey: "b", sessionToken: "c"))
+    let usual = try await EnvironmentCredentials(environment: names).find()
+    #expect(usual.credentials == Credentials(accessKey: "a", secretKey: "b", sessionToken: "c"))
     let own = EnvironmentCredentials(environment: names, accessKey: "X", secretKey: "Y", sessionToken: nil)
-    #expect(try await own.credentials() == Credentials(accessKey: "x", secretKey: "y"))
+    #expect(try await own.find().credentials == Credentials(accessKey: "x", secretKey: "y"))
+    #expect(try await own.find().origin == "the environment variables X and Y")
   }
 
   @Test func halfCredentialsAreAnErrorThatNamesTheOtherHalf() async {
     let error = await #expect(throws: CredentialsError.self) {
-      let environment = ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": ""]
-      return try await CredentialsChain(environment: environment).credentials()
+      try await find(.standIn(["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": ""]))
     }
     guard case .incomplete(_, "AWS_SECRET_ACCESS_KEY") = error else {
       Issue.record("\(String(describing: error))")
@@ -39,89 +52,104 @@ struct CredentialsTests {
   }
 
   @Test func missingCredentialsSayWhereWasLooked() async {
-    let place = "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    await #expect(throws: CredentialsError.missing(looked: [place, "/nowhere/.aws/credentials"])) {
-      try await CredentialsChain(environment: ["HOME": "/nowhere"]).credentials()
-    }
-  }
-
-  @Test func profilesAreReadAsAWSReadsThem() async throws {
-    let file = """
-      # comment
-      [default]
-      aws_access_key_id = AKDEFAULT
-      aws_secret_access_key=se/cr=et+#1 ; comment
-      [ other ] # comment
-      AWS_ACCESS_KEY_ID=AKOTHER
-      aws_secret_access_key = x
-      s3 =
-        aws_secret_access_key = nested
-      aws_session_token = token==
-      ;aws_session_token = no
-      broken line
-      [half]
-      aws_access_key_id = AKHALF
-      [default]
-      aws_access_key_id = AKAGAIN
-      """
-    let read: @Sendable (String) async throws -> [UInt8]? = { path in
-      path == "/home/u/.aws/credentials" ? Array(file.utf8) : nil
-    }
-    func profile(_ name: String?, _ extra: [String: String] = [:]) async throws -> Credentials {
-      let environment = ["HOME": "/home/u"].merging(extra) { $1 }
-      return try await ProfileCredentials(environment: environment, profile: name, read: read).credentials()
-    }
-    #expect(try await profile(nil) == Credentials(accessKey: "AKAGAIN", secretKey: "se/cr=et+#1"))
-    let other = Credentials(accessKey: "AKOTHER", secretKey: "x", sessionToken: "token==")
-    #expect(try await profile("other") == other)
-    #expect(try await profile(nil, ["AWS_PROFILE": "other"]) == other)
     await #expect(
-      throws: CredentialsError.incomplete(
-        place: "the profile [half] of /home/u/.aws/credentials", lacking: "aws_secret_access_key")
-    ) { try await profile("half") }
+      throws: CredentialsError.missing(looked: [
+        "AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "the profile [default] of /home/u/.aws/credentials and /home/u/.aws/config",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI", "the EC2 metadata service (nobody is there)",
+      ])
+    ) { try await find(.standIn()) }
     await #expect(
-      throws: CredentialsError.missing(looked: ["the profile [none] of /home/u/.aws/credentials"])
-    ) { try await profile("none") }
-    await #expect(throws: CredentialsError.missing(looked: ["/else"])) {
-      try await profile(nil, ["AWS_SHARED_CREDENTIALS_FILE": "/else"])
-    }
+      throws: CredentialsError.missing(looked: [
+        "AWS_ACCESS_KEY_ID", "MINIO_ROOT_USER", "MINIO_ACCESS_KEY", "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "the profile [default] of /home/u/.aws/credentials and /home/u/.aws/config",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+      ])
+    ) { try await find(.standIn(), for: .other) }
   }
 
-  @Test func profilesAreReadOnceAMinute() async throws {
-    let (reads, now) = (Counter(), Counter())
-    let provider = ProfileCredentials(
-      environment: ["HOME": "/home/u"],
-      read: { _ in Array("[default]\naws_access_key_id=A\naws_secret_access_key=\(reads.next())\n".utf8) },
-      clock: { Double(now.value) * 20 })
-    for expected in ["1", "1", "1", "2", "2"] {
-      #expect(try await provider.credentials().secretKey == expected)
-      _ = now.next()
-    }
+  @Test(arguments: [
+    (S3Settings.Cloud.amazon, nil), (.alibaba, "o"), (.other, "m"),
+  ])
+  func toolsVariablesCountAtTheirOwnServersOnly(_ cloud: S3Settings.Cloud, _ access: String?) async throws {
+    let variables = [
+      "OSS_ACCESS_KEY_ID": "o", "OSS_ACCESS_KEY_SECRET": "p", "OSS_SESSION_TOKEN": "q",
+      "MINIO_ROOT_USER": "m",
+      "MINIO_ROOT_PASSWORD": "n",
+    ]
+    let found = try? await find(.standIn(variables), for: cloud)
+    #expect(found?.credentials.accessKey == access)
+    let both = variables.merging(["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"]) { $1 }
+    #expect(try await find(.standIn(both), for: cloud).credentials.accessKey == "a")
   }
 
-  @Test func aProfileThatWasRenewedIsReadAtOnceWhenTheOldOneIsRefused() async throws {
-    let reads = Counter()
-    let provider = ProfileCredentials(
-      environment: ["HOME": "/home/u"],
-      read: { _ in
-        Array("[default]\naws_access_key_id=A\naws_secret_access_key=\(max(2, reads.next()))\n".utf8)
-      }, clock: { 0 })
-    let chain = CredentialsChain([EnvironmentCredentials(environment: [:]), provider])
-    let old = try await chain.credentials()
-    #expect(try await chain.renewed(insteadOf: old) == nil)
-    #expect(try await chain.renewed(insteadOf: old)?.secretKey == "3")
-    #expect(try await chain.credentials().secretKey == "3")
-    #expect(try await StaticCredentials(old).renewed(insteadOf: old) == nil)
-  }
-
-  @Test func credentialsFilesAreReadFromTheDisk() async throws {
-    let place = try Scratch()
-    let store = try DirectoryStore(root: place.path)
-    try await store.put(
-      "creds", Payload(Array("[default]\naws_access_key_id=A\naws_secret_access_key=B\n".utf8)))
-    let environment = ["AWS_SHARED_CREDENTIALS_FILE": place.path + "/creds"]
+  @Test func theOtherNamesOfToolsCountToo() async throws {
+    let alibaba = [
+      "ALIBABA_CLOUD_ACCESS_KEY_ID": "a", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "b",
+      "ALIBABA_CLOUD_SECURITY_TOKEN": "c",
+    ]
     #expect(
-      try await CredentialsChain(environment: environment).credentials()
-        == Credentials(accessKey: "A", secretKey: "B"))
+      try await find(.standIn(alibaba), for: .alibaba).credentials
+        == Credentials(accessKey: "a", secretKey: "b", sessionToken: "c"))
+    let minio = ["MINIO_ACCESS_KEY": "a", "MINIO_SECRET_KEY": "b"]
+    #expect(
+      try await find(.standIn(minio), for: .other).credentials == Credentials(accessKey: "a", secretKey: "b"))
+  }
+
+  @Test func anEndpointTellsWhoseServerItIs() throws {
+    func cloud(_ endpoint: String?) throws -> S3Settings.Cloud {
+      try S3Settings(endpoint: endpoint, bucket: "bucket").cloud
+    }
+    #expect(try cloud(nil) == .amazon)
+    #expect(try cloud("https://s3.cn-north-1.amazonaws.com.cn") == .amazon)
+    #expect(try cloud("https://s3.oss-cn-hangzhou-internal.aliyuncs.com") == .alibaba)
+    #expect(try cloud("https://aliyuncs.com.evil.example") == .other)
+    #expect(try cloud("http://127.0.0.1:9000") == .other)
+  }
+
+  @Test func theOrderIsThatOfAWSsTools() async throws {
+    // Each time the first of those that are there is taken away.
+    let service = StandInService { request in
+      if request.url.contains("sts") { return roleAnswer("AssumeRoleWithWebIdentity") }
+      if request.url.contains("169.254.170.2") { return keysAnswer("ASIACONTAINER") }
+      if request.url.hasSuffix("token") { return .text("t") }
+      return request.url.hasSuffix("credentials/") ? .text("r") : keysAnswer("ASIAINSTANCE")
+    }
+    var variables = [
+      "AWS_ACCESS_KEY_ID": "AKENV", "AWS_SECRET_ACCESS_KEY": "b",
+      "AWS_WEB_IDENTITY_TOKEN_FILE": "/token", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r",
+      "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/c",
+    ]
+    var files = [
+      "/token": "jwt", "/home/u/.aws/config": "[default]\naws_access_key_id=AKFILE\naws_secret_access_key=x",
+    ]
+    func next() async throws -> String {
+      try await find(.standIn(variables, files: files, service)).credentials.accessKey
+    }
+    #expect(try await next() == "AKENV")
+    variables["AWS_ACCESS_KEY_ID"] = nil
+    variables["AWS_SECRET_ACCESS_KEY"] = nil
+    #expect(try await next() == "ASIAROLE")
+    variables["AWS_WEB_IDENTITY_TOKEN_FILE"] = nil
+    #expect(try await next() == "AKFILE")
+    files["/home/u/.aws/config"] = nil
+    #expect(try await next() == "ASIACONTAINER")
+    variables["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"] = nil
+    #expect(try await next() == "ASIAINSTANCE")
+  }
+
+  @Test func aPlaceThatIsSetUpAndFailsEndsTheSearch() async {
+    let files = ["/home/u/.aws/credentials": "[default]\naws_access_key_id=AKFILE\naws_secret_access_key=x"]
+    let variables = ["AWS_WEB_IDENTITY_TOKEN_FILE": "/gone", "AWS_ROLE_ARN": "arn:aws:iam::1:role/r"]
+    await #expect(throws: CredentialsError.unreadable(path: "/gone", reason: "it is not there")) {
+      try await find(.standIn(variables, files: files))
+    }
+  }
+
+  @Test func keysThatWouldBreakAHeaderAreRefused() async {
+    let variables = ["AWS_ACCESS_KEY_ID": "a\nX-Evil: 1", "AWS_SECRET_ACCESS_KEY": "hidden"]
+    let failed = await failure(.standIn(variables))
+    #expect(failed?.reason.contains("characters that no key has") == true)
+    #expect(!"\(String(describing: failed))".contains("hidden"))
   }
 }

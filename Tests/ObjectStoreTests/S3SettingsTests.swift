@@ -23,6 +23,14 @@ struct S3SettingsTests {
   }
 
   @Test(arguments: [
+    ("eu-west-1", "https://s3.eu-west-1.amazonaws.com"),
+    ("cn-north-1", "https://s3.cn-north-1.amazonaws.com.cn"),
+  ])
+  func withoutAnEndpointItIsAmazonsOfTheRegion(_ region: String, _ url: String) throws {
+    #expect(try S3Settings(region: region, bucket: "bucket").endpoint.url == url)
+  }
+
+  @Test(arguments: [
     ("https://s3.eu-west-1.amazonaws.com", "bucket", "bucket.s3.eu-west-1.amazonaws.com", "/p/key"),
     (
       "https://s3.eu-west-1.amazonaws.com", "dotted.bucket", "s3.eu-west-1.amazonaws.com",

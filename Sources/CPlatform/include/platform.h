@@ -31,5 +31,9 @@ int ck_parse_time(const char *text, const char *pattern, int64_t *seconds);
 /// PR_SET_DUMPABLE).
 void ck_forbid_dumps(void);
 
+/// Raises the number of files that this process may have open to the most that it is allowed: a checkpoint of a thousand processes is
+/// put together from a thousand files.
+void ck_allow_many_files(void);
+
 /// syncfs(2), which glibc's module hides: makes everything on a descriptor's file system durable.
 int ck_syncfs(int descriptor);

@@ -112,7 +112,10 @@ struct DeepSpeedParts {
   /// What is missing or too short.
   func defects() -> [Defect] {
     if isUniversal { return universalDefects() }
+    let modules = DeepSpeedModules(
+      reader: reader, directory: directory, names: files.map(\.name), places: places ?? placesByName)
     return optimizerDefects() + modelDefects() + shortDefects()
+      + (settings.map { modules.defects($0.value) } ?? [])
   }
 
   private func universalDefects() -> [Defect] {

@@ -50,7 +50,9 @@ public struct ModelExport: Sendable {
   public init(_ path: String, options: Options) throws {
     inspection = try Inspection(path)
     self.options = options
-    tensors = try Self.plans(inspection, options)
+    let found = try Self.plans(inspection)
+    guard !found.isEmpty else { throw ExportError.noWeights(layout: inspection.layout) }
+    tensors = try Self.renamed(found, by: options)
   }
 
   /// Whether an export needs files beside those of the weights: with ZeRO the weights in full precision are the optimizer's.
@@ -106,19 +108,27 @@ public struct ModelExport: Sendable {
     inspection.tree.files.reduce(0o666) { $0 & $1.attributes.permissions } | 0o600
   }
 
-  private static func plans(_ inspection: Inspection, _ options: Options) throws -> [TensorPlan] {
+  /// The tensors of a checkpoint's weights under the names that they have there. Throws `ExportError` and what readers of headers throw.
+  static func plans(_ inspection: Inspection) throws -> [TensorPlan] {
     let checkpoint = CheckpointReader(tree: inspection.tree, place: inspection.place)
     let files = WeightFiles(checkpoint: checkpoint)
     var tensors = try files.named()
     if tensors.isEmpty, let shards = DistributedShards(checkpoint) { tensors = try shards.plans() }
     if tensors.isEmpty, let shards = ZeroShards(checkpoint) { tensors = try shards.plans() }
+    if tensors.isEmpty, let shards = MegatronShards(checkpoint) { tensors = try shards.plans() }
     if tensors.isEmpty { tensors = try files.only() }
-    guard !tensors.isEmpty else { throw ExportError.noWeights(layout: inspection.layout) }
+    return tensors
+  }
+
+  private static func renamed(_ tensors: [TensorPlan], by options: Options) throws(ExportError)
+    -> [TensorPlan]
+  {
+    var tensors = tensors
     var names: Set<String> = []
     for index in tensors.indices {
       tensors[index].name = stripped(tensors[index].name, of: options.stripPrefixes)
       guard tensors[index].name != "__metadata__", names.insert(tensors[index].name).inserted else {
-        throw ExportError.twice(name: tensors[index].name)
+        throw .twice(name: tensors[index].name)
       }
     }
     return tensors
@@ -151,6 +161,9 @@ public struct ModelExport: Sendable {
       try file.write(bytes, at: 0)
       try file.setPermissions(entry.attributes.permissions & 0o666)
       try file.sync()
+      if let parent = entry.path.parent, let directory = inspection.tree.entry(parent) {
+        try target.setPermissions(parent, directory.attributes.permissions & 0o777 | 0o700)
+      }
       copied.append(entry.path.display)
     }
     return copied

@@ -7,12 +7,13 @@ package struct Configuration: Sendable {
   package var repository: String?
   /// The S3 server; nil for Amazon's of the region.
   var endpoint: String?
-  var region = "us-east-1"
+  /// The region that requests are signed for; nil for the profile's, or else us-east-1.
+  var region: String?
   var addressing = S3Settings.Addressing.auto
   var signPayload = false
   var caFile: String?
   var verifyTLS = true
-  /// The profile of `~/.aws/credentials`.
+  /// The profile of `~/.aws/credentials` and `~/.aws/config`.
   var profile: String?
   /// Names of the environment variables that hold credentials of this repository alone.
   var accessKeyVariable: String?

@@ -14,13 +14,11 @@ struct Examination {
   let base: String
   /// Whether anything may have been stored there.
   var mayHaveStored = false
-  let provider: any CredentialsProvider
   let pool = BlockingPool(threads: 1)
 
   init(_ environment: Environment) {
     self.environment = environment
     report = DoctorReport(environment.console)
-    provider = environment.credentials()
     let surroundings = Surroundings.system
     base = ObjectKey.doctor + ULID.make(at: surroundings.now(), random: surroundings.random(10))
   }
@@ -80,8 +78,9 @@ struct Examination {
   private mutating func examineBucket(_ configured: S3Settings) async throws {
     var settings = configured
     try await examineNetwork(&settings)
-    let credentials = try await examineCredentials()
-    try await examineServer(&settings, credentials)
+    let provider = try environment.credentials(for: settings)
+    let identity = try await examineCredentials(provider)
+    try await examineServer(&settings, provider, identity)
     let s3 = S3Store(settings, credentials: provider, transport: transport(settings))
     try await examine(RetryingStore(s3, policy: .impatient), s3: s3)
   }

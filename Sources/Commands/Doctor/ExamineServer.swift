@@ -3,10 +3,23 @@ import ObjectStore
 import Platform
 
 extension Examination {
+  /// Who the requests come from, as it may be shown.
+  struct Identity {
+    /// The access key's ends.
+    let key: String
+    /// Where the credentials are from, in words.
+    let origin: String
+    let hasToken: Bool
+  }
+
   /// The credentials, which the server is yet to judge.
-  mutating func examineCredentials() async throws -> Credentials {
+  mutating func examineCredentials(_ provider: any CredentialsProvider) async throws -> Identity {
     do {
-      return try await provider.credentials()
+      let found = try await provider.credentials()
+      return Identity(
+        key: found.maskedAccessKey, origin: try await provider.origin(), hasToken: found.sessionToken != nil)
+    } catch let error as CancellationError {
+      throw error
     } catch {
       report.add("credentials", error)
       throw ExaminationEnd()
@@ -14,7 +27,9 @@ extension Examination {
   }
 
   /// The first answers: who is there, and whether clock, addressing, region and bucket are right.
-  mutating func examineServer(_ settings: inout S3Settings, _ credentials: Credentials) async throws {
+  mutating func examineServer(
+    _ settings: inout S3Settings, _ provider: any CredentialsProvider, _ identity: Identity
+  ) async throws {
     var contact = try await S3Contact.make(settings, provider, transport: transport(settings))
     var other: S3Settings.Addressing?
     if let error = contact.error, error.mayComeFromAddressing {
@@ -25,7 +40,7 @@ extension Examination {
         (other, contact, settings) = (changed.addressing, second, changed)
       }
     }
-    try await report(contact, credentials, settings)
+    try await report(contact, identity, settings)
     reportClock(contact)
     if let other {
       report.add(
@@ -54,7 +69,7 @@ extension Examination {
 
   /// Ends the examination where the server cannot be worked with.
   private mutating func report(
-    _ contact: S3Contact, _ credentials: Credentials, _ settings: S3Settings
+    _ contact: S3Contact, _ identity: Identity, _ settings: S3Settings
   ) async throws {
     let name = contact.server.map { " (\($0))" } ?? ""
     let isS3: Bool =
@@ -66,17 +81,15 @@ extension Examination {
     var isRefused = false
     if case .credentials = contact.error { isRefused = true }
     if isS3, !isRefused {
-      let token = credentials.sessionToken == nil ? "" : ", with a session token"
-      report.add(
-        "credentials", .ok,
-        "\(masked(credentials.accessKey)) from \(CredentialsSource.words(environment))\(token)")
+      let token = identity.hasToken ? ", with a session token" : ""
+      report.add("credentials", .ok, "\(identity.key) from \(identity.origin)\(token)")
     }
     guard let error = contact.error, !error.isDenial else { return }
     let url = settings.endpointURL
     switch error {
     case .credentials(let code, _):
       report.add(
-        "credentials", .failed, refusal(code, masked(credentials.accessKey)), code: .refused)
+        "credentials", .failed, refusal(code, identity), code: .refused)
     case .clockSkew:
       report.add("clock", error, run: "timedatectl set-ntp true")
     case .noBucket(let bucket):
@@ -129,8 +142,8 @@ extension Examination {
       run: "timedatectl set-ntp true")
   }
 
-  private func refusal(_ code: String, _ key: String) -> String {
-    let source = CredentialsSource.words(environment)
+  private func refusal(_ code: String, _ identity: Identity) -> String {
+    let (key, source) = (identity.key, identity.origin)
     return switch code {
     case "SignatureDoesNotMatch":
       "the secret key does not belong to the access key \(key) from \(source) (\(code))"
@@ -139,28 +152,6 @@ extension Examination {
       "the session token of \(key) from \(source) has expired (\(code)): renew it"
     default: "the server refuses the credentials \(key) from \(source) (\(code))"
     }
-  }
-
-  /// An access key's ends.
-  private func masked(_ key: String) -> String {
-    key.count >= 12 ? "\(key.prefix(4))…\(key.suffix(4))" : "\(key.prefix(2))…"
-  }
-}
-
-/// Where credentials come from, in words.
-enum CredentialsSource {
-  /// The source that the configuration and the environment lead to.
-  static func words(_ environment: Environment) -> String {
-    let configuration = environment.configuration
-    if let access = configuration.accessKeyVariable, let secret = configuration.secretKeyVariable {
-      return "the environment variables \(access) and \(secret)"
-    }
-    if configuration.profile == nil, environment.variables["AWS_ACCESS_KEY_ID"]?.isEmpty == false {
-      return "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    }
-    let profile = configuration.profile ?? environment.variables["AWS_PROFILE"] ?? "default"
-    let file = environment.variables["AWS_SHARED_CREDENTIALS_FILE"] ?? "~/.aws/credentials"
-    return "the profile [\(profile)] of \(file)"
   }
 }
 

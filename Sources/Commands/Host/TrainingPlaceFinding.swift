@@ -2,6 +2,30 @@ import Engine
 import FoundationEssentials
 import Glibc
 import Platform
+import Repository
+
+extension Environment {
+  /// What of a snapshot will not fit a training here.
+  ///
+  /// - Parameters:
+  ///   - part: what of it is wanted.
+  ///   - worldSize: the processes that will train, where `--for-world-size` tells.
+  func misfits(
+    of snapshot: Snapshot, _ part: Selection.Part, in repository: Repository, worldSize: Int? = nil
+  ) async throws -> [FitWarning] {
+    if part == .record { return [] }
+    var warnings = [FitWarning.noRecord]
+    if let facts = try await TrainingFacts.read(of: snapshot, from: repository) {
+      var place = try await BlockingPool(threads: 1).run { [variables] in
+        TrainingPlace.here(for: facts, variables: variables)
+      }
+      if let worldSize { (place.worldSize, place.worldSizeSource) = (worldSize, "--for-world-size") }
+      warnings = FitWarning.all(of: facts, in: place, part: part)
+    }
+    if snapshot.isThinned, part != .weights { warnings.append(.thinned) }
+    return warnings
+  }
+}
 
 extension TrainingPlace {
   /// How long a program that is asked may take, in seconds: importing nothing but metadata takes Python far less, and a file system

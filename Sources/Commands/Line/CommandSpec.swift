@@ -65,7 +65,7 @@ struct CommandSpec: Sendable {
     OptionSpec("repo", "URL", "The repository: s3://BUCKET/PREFIX, or a directory."),
     OptionSpec("endpoint", "URL", "The S3 server, for example https://minio.example:9000."),
     OptionSpec("region", "NAME", "The S3 region, for example us-east-1."),
-    OptionSpec("profile", "NAME", "The profile of ~/.aws/credentials to use."),
+    OptionSpec("profile", "NAME", "The profile of ~/.aws/credentials and ~/.aws/config to use."),
     OptionSpec("config", "FILE", "The configuration file."),
     OptionSpec("memory", "SIZE", "The most memory to use, for example 512MiB."),
     OptionSpec("json", "Print one JSON document to standard output."),

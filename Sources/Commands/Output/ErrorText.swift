@@ -306,12 +306,18 @@ struct ErrorText: Sendable {
     switch error {
     case .missing(let looked):
       ErrorText(
-        "no credentials were found; looked at \(looked.joined(separator: "; ")). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+        "no credentials were found; looked at \(looked.joined(separator: ", ")). Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what docs/credentials.md names.",
         code: .refused)
     case .incomplete(let place, let lacking):
-      ErrorText("\(place) have one half of the credentials: \(lacking) is missing or empty", code: .refused)
+      ErrorText(
+        "half of the credentials is missing from \(place): \(lacking) is not there or empty. Set it.",
+        code: .refused)
     case .unreadable(let path, let reason):
-      ErrorText("the credentials file \(path) cannot be used: \(reason)", code: .refused)
+      ErrorText(
+        "\(path), which credentials depend on, cannot be read: \(reason). Check the file and who may read it.",
+        code: .refused)
+    case .failed(let place, let reason, let cure):
+      ErrorText("no credentials from \(place): \(reason). \(cure).", code: .refused)
     }
   }
 

@@ -1,5 +1,6 @@
 import Checkpoints
 import Engine
+import Platform
 
 /// A name and what it has, for people.
 typealias Row = (String, String)
@@ -59,6 +60,13 @@ extension RecordDocument {
     if !known.isEmpty { rows.append(("parts", known.joined(separator: ", "))) }
     if let modules, !modules.isEmpty {
       rows.append(("modules", modules.prefix(6).map(\.words).joined(separator: ", ")))
+    }
+    if let frozen, !frozen.modules.isEmpty {
+      rows.append(
+        (
+          "frozen",
+          "\(frozen.modules.map { escaped($0.utf8) }.joined(separator: ", ")) (the same as at step \(frozen.step))"
+        ))
     }
     for notice in notices ?? [] { rows.append(("notice", notice)) }
     for remark in remarks.prefix(8) { rows.append(("remark", remark)) }

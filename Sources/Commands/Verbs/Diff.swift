@@ -1,5 +1,6 @@
 import Checkpoints
 import Engine
+import Platform
 import Repository
 
 /// `ckbackup diff`
@@ -7,10 +8,14 @@ enum DiffCommand: Command {
   static let spec = CommandSpec(
     name: "diff", summary: "Tell how two snapshots differ: settings, versions, results, files.",
     operands: "SNAPSHOT SNAPSHOT", operandCount: 2...2,
-    options: [OptionSpec("files", "List every file that differs, however many they are.")],
+    options: [
+      OptionSpec("files", "List every file that differs, however many they are."),
+      OptionSpec("tensors", "List every tensor that differs."),
+    ],
     details: """
       The first snapshot is A, the second B. What is compared are the archive records (hyper-parameters by file, versions, code,
-      machine, parts), the metrics, and the files; a file's NEW bytes are those whose chunks A has nowhere. Files are not downloaded.
+      machine, parts), the metrics, the tensors by the digests that pushes recorded, and the files; a file's NEW bytes are those whose
+      chunks A has nowhere. Files are not downloaded.
       The exit code is 0 where both snapshots exist, whether they differ or not.
       """,
     examples: [
@@ -37,14 +42,17 @@ enum DiffCommand: Command {
       )
     }
     let most = environment.arguments.has("files") ? Int.max : 40
-    for line in lines(diff, width: console.width, mostFiles: most) { console.result(line) }
+    let names = environment.arguments.has("tensors")
+    for line in lines(diff, width: console.width, mostFiles: most, namesTensors: names) {
+      console.result(line)
+    }
     try console.json(
       Document(before: SnapshotDocument(before), after: SnapshotDocument(after), diff: diff))
     return .done
   }
 
   /// The differences as sections, each behind an empty line; what is the same in both has none.
-  static func lines(_ diff: SnapshotDiff, width: Int, mostFiles: Int) -> [String] {
+  static func lines(_ diff: SnapshotDiff, width: Int, mostFiles: Int, namesTensors: Bool) -> [String] {
     var lines: [String] = []
     func section(
       _ title: String, _ changes: [SnapshotDiff.Change], _ words: (JSONValue?) -> String = DiffCommand.words
@@ -61,6 +69,7 @@ enum DiffCommand: Command {
     section("CODE AND MACHINE", diff.environment)
     section("METRICS", diff.metrics, metric)
     section("CONTENTS", diff.contents)
+    if let tensors = diff.tensors { lines += self.lines(tensors, width: width, names: namesTensors) }
     if !diff.files.isEmpty {
       var table = Table([("FILES", .left), ("A", .right), ("B", .right), ("NEW", .right)])
       for file in diff.files.prefix(mostFiles) {
@@ -74,6 +83,29 @@ enum DiffCommand: Command {
       if more > 0 { lines.append("and \(Quantity.count(more, "file")) more (--files lists them)") }
     }
     return lines + ["", summary(diff)]
+  }
+
+  /// What changed by module, and the names where they are wanted; nothing where all is the same.
+  private static func lines(_ tensors: TensorChanges, width: Int, names: Bool) -> [String] {
+    let kinds = [
+      ("changed", tensors.changed), ("only in B", tensors.added), ("only in A", tensors.removed),
+      ("cut in another way", tensors.untold),
+    ].filter { !$0.1.isEmpty }
+    if kinds.isEmpty { return [] }
+    var table = Table([("MODULES", .left), ("TENSORS", .right), ("AS IN A", .right)])
+    for module in tensors.modules {
+      table.add([
+        escaped(module.name.utf8), String(module.tensors),
+        module.same == module.tensors ? "all" : String(module.same),
+      ])
+    }
+    var lines = [""] + table.lines(width: width)
+    lines.append(
+      "tensors: "
+        + (kinds.map { "\($0.1.count) \($0.0)" } + ["\(tensors.same) the same"]).joined(separator: ", ")
+        + (names ? "" : " (--tensors lists them)"))
+    if names { lines += kinds.flatMap { kind, names in names.map { "  \(escaped($0.utf8))  \(kind)" } } }
+    return lines
   }
 
   private static func summary(_ diff: SnapshotDiff) -> String {

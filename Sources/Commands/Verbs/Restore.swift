@@ -104,17 +104,7 @@ enum RestoreCommand: Command {
   ) async throws {
     let arguments = environment.arguments
     let worldSize = try arguments.integer("for-world-size", atLeast: 1)
-    guard part != .record else { return }
-    var warnings = [FitWarning.noRecord]
-    if let facts = try await TrainingFacts.read(of: snapshot, from: repository) {
-      let variables = environment.variables
-      var place = try await BlockingPool(threads: 1).run {
-        TrainingPlace.here(for: facts, variables: variables)
-      }
-      if let worldSize { (place.worldSize, place.worldSizeSource) = (worldSize, "--for-world-size") }
-      warnings = FitWarning.all(of: facts, in: place, part: part)
-    }
-    if snapshot.isThinned, part != .weights { warnings.append(.thinned) }
+    let warnings = try await environment.misfits(of: snapshot, part, in: repository, worldSize: worldSize)
     if arguments.has("strict"), !warnings.isEmpty { throw EngineError.unfit(warnings) }
     for warning in warnings { environment.console.warn(warning.sentence) }
   }

@@ -17,7 +17,7 @@ enum ResumeCommand: Command {
       check does; where the repository has a newer snapshot of the run than the newest that is complete, it is restored into DIR,
       under the name that it had. Nothing is deleted: what stands in the way gets a hidden name. Where no checkpoint is complete
       anywhere, nothing is printed and the exit code is 4. Where the repository cannot be reached, a local checkpoint is used.
-      Several callers on one machine are served by one restore.
+      Several callers on one machine are served by one restore. What will not fit here is told as restore does.
       """,
     examples: [
       "ckpt=$(ckbackup resume out --run llama-sft)",
@@ -42,9 +42,13 @@ enum ResumeCommand: Command {
       .run
     try environment.refuseOverlap(directory)
     let console = environment.console
-    let resume = Resume(run, in: directory, progress: environment.progress) { notice in
-      console.warn(notice.sentence(in: directory))
-    }
+    let resume = Resume(
+      run, in: directory, progress: environment.progress,
+      willRestore: { snapshot, repository in
+        for warning in try await environment.misfits(of: snapshot, .all, in: repository) {
+          console.warn(warning.sentence)
+        }
+      }, notify: { console.warn($0.sentence(in: directory)) })
     let report = try await resume.run {
       let repository = try await environment.repository()
       return (repository, try environment.resources(for: repository))

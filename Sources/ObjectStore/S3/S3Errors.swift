@@ -48,7 +48,11 @@ struct S3Problem {
 
   /// Whether other credentials of the same source may do: these have expired or were exchanged.
   var meansOldCredentials: Bool {
-    ["ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId"].contains(code)
+    // The last two are Alibaba Cloud's.
+    [
+      "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "InvalidAccessKeyId", "SecurityTokenExpired",
+      "InvalidSecurityToken",
+    ].contains(code)
   }
 
   private static let busyCodes: Set<String> = [
@@ -67,7 +71,8 @@ struct S3Problem {
     case "NoSuchBucket": return .noBucket(name: bucket)
     case "NoSuchUpload": return .noUpload(key: key)
     case "SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "InvalidTokenId",
-      "TokenRefreshRequired", "InvalidSecurity", "NotSignedUp":
+      "TokenRefreshRequired", "InvalidSecurity", "NotSignedUp", "SecurityTokenExpired",
+      "InvalidSecurityToken":
       return .credentials(code: code, message: message)
     case "AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden":
       return .denied(operation: name, key: key, message: message)

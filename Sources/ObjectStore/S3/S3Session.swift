@@ -98,7 +98,7 @@ final class S3Session: Sendable {
     guard !response.isSuccess else { return response }
     let problem = S3Problem(response)
     if correct(problem, since: before) { return try await sendOnce(request, used) }
-    guard problem.meansOldCredentials, let renewed = try? await provider.renewed(insteadOf: used) else {
+    guard problem.meansOldCredentials, let renewed = try await provider.renewed(insteadOf: used) else {
       return response
     }
     return try await sendOnce(request, renewed)

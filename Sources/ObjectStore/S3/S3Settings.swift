@@ -48,7 +48,7 @@ public struct S3Settings: Sendable {
     throws
   {
     guard isRegionName(region) else { throw Invalid.region(region) }
-    let url = endpoint ?? "https://s3.\(region).amazonaws.com"
+    let url = endpoint ?? "https://s3.\(region).\(amazonDomain(of: region))"
     guard let parsed = Endpoint(url) else { throw Invalid.endpoint(url) }
     guard (1...255).contains(bucket.utf8.count), bucket.utf8.allSatisfy({ isNameByte($0) }), isKey(bucket)
     else {
