@@ -89,7 +89,7 @@ lint: ## formats, and that every script at least compiles
 	  Sources/Repository/Recovery/recover.py
 	bash -n scripts/*.sh .ci/run
 
-bench: build ## ckbackup beside s5cmd and rclone on this machine; ARGS go to Benchmarks/bench.py
+bench: build ## ckbackup against its goals, beside s5cmd, rclone and restic (docs/performance.md); ARGS go to Benchmarks/bench.py
 	@scripts/setup.sh bench
 	$(PYTHON) Benchmarks/bench.py $(ARGS)
 

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Measures ckbackup beside s5cmd, rclone and restic: the same files, the same server, the same machine, in turn.
+"""Measures ckbackup against its goals, beside s5cmd, rclone and restic: the same files, the same server, the same machine.
 
-A SeaweedFS server is started on the loopback interface and files of random bytes are written to disk. Each round
-then lets every tool send them to a bucket of its own and bring them back, in an order that moves on by one each
-round. Of each child process the wall time, the CPU time (user and system apart, its own children included) and the
-largest resident set are taken. The files to send stay in the page cache; writes are flushed before each
-measurement. ckbackup checks what it restores, s5cmd does not.
+A SeaweedFS server is started on the loopback interface, and files of random bytes are written to disk; what is sent
+stays in the page cache, and writes are flushed before each measurement. Where several programs do the same work they
+take turns, in an order that moves on by one each round. Of each child process the wall time, the CPU time (user and
+kernel) and the largest resident set are taken. Figures are minimum / median. ckbackup makes and checks every digest;
+the others do not.
 """
 
 import argparse
 import contextlib
 import filecmp
-import json
 import os
 import platform
 import random
@@ -21,216 +20,100 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "Integration"))
+from delay import DelayingProxy
+from synthetic import write_marker, write_repository, write_snapshot
+from tools import GIB, ROOT, TOOLS, Ckbackup, Failure, measured, servers
 
-from harness import servers  # noqa: E402 (the path to it is set above)
+from harness.faulty_proxy import FaultyProxy
 
-GIB = 1 << 30
-BASELINE = "s5cmd"
-
-
-def main():
-    options = parse()
-    total = options.files * options.size << 20
-    with tempfile.TemporaryDirectory(prefix="ckbackup-bench-", dir=options.directory) as place:
-        place = Path(place)
-        free = shutil.disk_usage(place).free
-        if free < 4 * total:
-            sys.exit(f"bench: error: {place} has {free / GIB:.0f} GiB free, and {4 * total / GIB:.0f} GiB are needed")
-        note(f"writing {options.files} files of {options.size} MiB below {place}")
-        source = place / "source"
-        write_files(source, options.files, options.size << 20)
-        with servers.seaweedfs(place / "server") as endpoint:
-            tools = [TOOLS[name](place / name, endpoint) for name in options.tools]
-            runs = measure(tools, source, place / "restored", options.rounds)
-    summary = summarise(runs, total)
-    print_table(summary, options)
-    if options.json:
-        machine = {"cpu": cpu_model(), "cores": os.cpu_count(), "kernel": platform.release()}
-        document = {"machine": machine, "bytes": total, "files": options.files, "summary": summary, "runs": runs}
-        Path(options.json).write_text(json.dumps(document, indent=2) + "\n")
+MIB = 1 << 20
 
 
-def parse():
-    available = [name for name, tool in TOOLS.items() if tool.is_installed()]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--files", type=int, default=8, help="how many files (default 8)")
-    parser.add_argument("--size", type=int, default=512, metavar="MIB", help="the size of each (default 512)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each tool runs (default 3)")
-    parser.add_argument("--tools", type=lambda text: text.split(","), default=available, metavar="A,B",
-                        help=f"which to run, of {', '.join(TOOLS)} (default: those installed)")
-    parser.add_argument("--directory", metavar="DIR", help="on which disk to work (default: that of TMPDIR)")
-    parser.add_argument("--json", metavar="FILE", help="write all measurements there")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
-    options = parser.parse_args()
-    if min(options.files, options.size, options.rounds) < 1:
-        parser.error("--files, --size and --rounds must be at least 1")
-    for name in options.tools:
-        if name not in TOOLS:
-            parser.error(f"no tool is called {name}: there are {', '.join(TOOLS)}")
-        if name not in available:
-            parser.error(f"{name} is not installed")
-    return options
+@dataclass
+class Row:
+    """One line of the table: what was done, what is aimed at, what came out, and whether that is reached (None: no goal)."""
+
+    work: str
+    goal: str
+    result: str
+    reached: object = None
+
+
+class Figures:
+    """The same figure of several runs."""
+
+    def __init__(self, values, digits=2):
+        self.values, self.digits = list(values), digits
+        self.least, self.median = min(self.values), statistics.median(self.values)
+
+    def __str__(self):
+        if len(self.values) == 1:
+            return f"{self.median:.{self.digits}f}"
+        return f"{self.least:.{self.digits}f} / {self.median:.{self.digits}f}"
+
+
+class Bench:
+    """The machine, the server and the data that the scenarios share."""
+
+    def __init__(self, place, endpoint, options):
+        self.place, self.endpoint, self.options = place, endpoint, options
+        self.tools = {tool.name: tool(place / tool.name, endpoint) for tool in TOOLS}
+        self.ck = self.tools["ckbackup"]
+        self.buckets = 0
+
+    @property
+    def rounds(self):
+        return range(self.options.rounds)
+
+    def size(self, mebibytes):
+        """Sizes as they are, or smaller ones to try the program out."""
+        return max(1, mebibytes // self.options.shrink)
+
+    @contextlib.contextmanager
+    def bucket(self, tool):
+        """A bucket of its own, ready for a tool; its volumes go with it, so that the disk never holds more than a few copies."""
+        self.buckets += 1
+        name = f"bucket-{self.buckets}"
+        self.endpoint.request("PUT", f"/{name}", timeout=120)
+        tool.prepare(name)
+        try:
+            yield name
+        finally:
+            self.endpoint.request("DELETE", f"/{name}", timeout=120)
+
+    @contextlib.contextmanager
+    def directory(self, name, parent=None):
+        path = (parent or self.place) / name
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def files(self, name, count, size):
+        """A directory with so many files of random bytes."""
+        with self.directory(name) as path:
+            write_files(path, count, size)
+            yield path
+
+    def turns(self, names, number):
+        """The tools of a round in their turn."""
+        tools = [self.tools[name] for name in names]
+        turn = number % len(tools)
+        return tools[turn:] + tools[:turn]
 
 
 def write_files(directory, count, size):
     directory.mkdir()
-    # Small: a child starts with the peak resident set of this process as its own.
     block = 1 << 20
     for number in range(count):
         source = random.Random(number)
-        with open(directory / f"shard-{number}.data", "wb") as file:
+        with open(directory / f"shard-{number:05}.data", "wb") as file:
             for start in range(0, size, block):
                 file.write(source.randbytes(min(block, size - start)))
-
-
-# The tools: how each sends a directory to a fresh bucket, and brings it back.
-
-class Tool:
-    """One program with its environment; `bucket` is new for each round."""
-
-    name = ""
-
-    def __init__(self, home, endpoint):
-        home.mkdir()
-        self.home, self.endpoint = home, endpoint
-        self.program = self.path()
-        self.environment = {
-            **os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"),
-            "AWS_ACCESS_KEY_ID": endpoint.access_key, "AWS_SECRET_ACCESS_KEY": endpoint.secret_key,
-            "AWS_REGION": endpoint.region,
-        }
-
-    @classmethod
-    def path(cls):
-        return servers.program(cls.name)
-
-    @classmethod
-    def is_installed(cls):
-        with contextlib.suppress(FileNotFoundError):
-            return os.access(cls.path(), os.X_OK)
-        return False
-
-    def prepare(self, bucket):
-        """What has to be there before the first upload; not measured."""
-
-    def run(self, *arguments):
-        """Runs the program to its end and measures it."""
-        command = [self.program, *map(str, arguments)]
-        with tempfile.TemporaryFile() as output:
-            start = time.monotonic()
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                                     env=self.environment)
-            _, status, usage = os.wait4(child.pid, 0)
-            wall = time.monotonic() - start
-            child.returncode = os.waitstatus_to_exitcode(status)
-            if child.returncode != 0:
-                output.seek(0)
-                said = output.read()[-2000:].decode(errors="replace")
-                sys.exit(f"bench: error: {' '.join(command)} ended with {child.returncode}:\n{said}")
-        return {"wall": wall, "user": usage.ru_utime, "system": usage.ru_stime, "peak_rss": usage.ru_maxrss << 10}
-
-
-class Ckbackup(Tool):
-    name = "ckbackup"
-
-    def __init__(self, home, endpoint):
-        super().__init__(home, endpoint)
-        config = home / "ckbackup.toml"
-        config.write_text(f'endpoint = "{endpoint.url}"\nregion = "{endpoint.region}"\n')
-        self.environment["CKBACKUP_CONFIG"] = str(config)
-
-    @classmethod
-    def path(cls):
-        return str(program_under_test())
-
-    def prepare(self, bucket):
-        self.run("init", "--repo", f"s3://{bucket}/bench")
-
-    def upload(self, source, bucket):
-        return self.run("push", source, "--run", "bench", "--step", 1, "--quiet", "--repo", f"s3://{bucket}/bench")
-
-    def download(self, bucket, target):
-        return self.run("restore", "bench@1", target, "--quiet", "--repo", f"s3://{bucket}/bench")
-
-
-class S5cmd(Tool):
-    name = "s5cmd"
-
-    def s5cmd(self, *arguments):
-        return self.run("--endpoint-url", self.endpoint.url, "--log", "error", "cp", *arguments)
-
-    def upload(self, source, bucket):
-        return self.s5cmd(f"{source}/", f"s3://{bucket}/bench/")
-
-    def download(self, bucket, target):
-        return self.s5cmd(f"s3://{bucket}/bench/*", f"{target}/")
-
-
-class Rclone(Tool):
-    name = "rclone"
-
-    def rclone(self, source, target):
-        return self.run(
-            "copy", "--config", "/dev/null", "--s3-provider", "Other", "--s3-env-auth", "--s3-region",
-            self.endpoint.region, "--s3-endpoint", self.endpoint.url, source, target)
-
-    def upload(self, source, bucket):
-        return self.rclone(source, f":s3:{bucket}/bench")
-
-    def download(self, bucket, target):
-        return self.rclone(f":s3:{bucket}/bench", target)
-
-
-class Restic(Tool):
-    name = "restic"
-
-    def restic(self, bucket, *arguments):
-        self.environment["RESTIC_PASSWORD"] = "bench"
-        return self.run("--repo", f"s3:{self.endpoint.url}/{bucket}/bench", "--quiet", *arguments)
-
-    def prepare(self, bucket):
-        self.restic(bucket, "init")
-
-    def upload(self, source, bucket):
-        return self.restic(bucket, "backup", source)
-
-    def download(self, bucket, target):
-        return self.restic(bucket, "restore", "latest", "--target", target)
-
-
-TOOLS = {tool.name: tool for tool in (Ckbackup, S5cmd, Rclone, Restic)}
-
-
-def program_under_test():
-    return Path(os.environ.get("CKBACKUP_BIN", ROOT / ".build/release/ckbackup")).absolute()
-
-
-# Measuring.
-
-def measure(tools, source, target, rounds):
-    runs = []
-    for number in range(rounds):
-        turn = number % len(tools)
-        for tool in tools[turn:] + tools[:turn]:
-            bucket = f"{tool.name}-{number}"
-            tool.endpoint.request("PUT", f"/{bucket}")
-            tool.prepare(bucket)
-            for direction, action in (("up", lambda: tool.upload(source, bucket)),
-                                      ("down", lambda: tool.download(bucket, target))):
-                os.sync()
-                run = {"tool": tool.name, "round": number + 1, "direction": direction, **action()}
-                note(f"round {number + 1}: {tool.name} {direction} {run['wall']:.1f} s, "
-                     f"CPU {run['user'] + run['system']:.1f} s")
-                runs.append(run)
-            demand_same_files(source, target, contents=number == 0)
-            shutil.rmtree(target)
-            # A bucket's volumes go with it, so that the disk never holds more than one copy.
-            tool.endpoint.request("DELETE", f"/{bucket}")
-    return runs
 
 
 def demand_same_files(source, target, contents):
@@ -238,62 +121,379 @@ def demand_same_files(source, target, contents):
         [restored] = target.rglob(path.name)
         if restored.stat().st_size != path.stat().st_size or (
                 contents and not filecmp.cmp(path, restored, shallow=False)):
-            sys.exit(f"bench: error: {restored} is not what was sent")
+            raise Failure(f"{restored} is not what was sent")
 
 
-def summarise(runs, total):
-    """For each direction and tool, the figures of the table."""
-    summary = []
-    for direction in ("up", "down"):
-        rows = {}
-        for run in runs:
-            if run["direction"] == direction:
-                rows.setdefault(run["tool"], []).append(run)
-        for name, measured in rows.items():
-            def figures(value):
-                values = [value(run) for run in measured]
-                return {"minimum": min(values), "median": statistics.median(values)}
-
-            summary.append({
-                "direction": direction, "tool": name,
-                "wall": figures(lambda run: run["wall"]),
-                "cpu_per_gib": figures(lambda run: (run["user"] + run["system"]) * GIB / total),
-                "user_per_gib": figures(lambda run: run["user"] * GIB / total),
-                "system_per_gib": figures(lambda run: run["system"] * GIB / total),
-                "peak_rss": max(run["peak_rss"] for run in measured),
-            })
-    return summary
+def run(bench, what, action, *arguments, **how):
+    os.sync()
+    result = action(*arguments, **how)
+    note(f"{what}: {result.wall:.2f} s, CPU {result.cpu:.2f} s, {result.peak / MIB:.0f} MiB")
+    return result
 
 
-def print_table(summary, options):
-    header = ["", "tool", "wall s", "MiB/s", "CPU s/GiB", "user", "system", "peak MiB", f"wall/{BASELINE}",
-              f"CPU/{BASELINE}"]
-    baselines = {row["direction"]: row for row in summary if row["tool"] == BASELINE}
-    rows = []
-    for row in summary:
-        baseline = baselines.get(row["direction"])
+# The scenarios: each gives rows of the table.
 
-        def ratio(figure):
-            return f"{row[figure]['median'] / baseline[figure]['median']:.2f}" if baseline else "-"
+def big(bench):
+    """8 files of 512 MiB, by all programs."""
+    size = bench.size(512)
+    total = 8 * size * MIB / GIB
+    up, down = {}, {}
+    with bench.files("big", 8, size * MIB), bench.directory("restored") as target:
+        source = bench.place / "big"
+        for number in bench.rounds:
+            for tool in bench.turns(["ckbackup", "s5cmd", "rclone", "restic"], number):
+                with bench.bucket(tool) as bucket:
+                    up.setdefault(tool.name, []).append(run(bench, f"{tool.name} up", tool.upload, source, bucket))
+                    down.setdefault(tool.name, []).append(
+                        run(bench, f"{tool.name} down", tool.download, bucket, target))
+                demand_same_files(source, target, contents=number == 0)
+                shutil.rmtree(target)
+    yield from beside(f"push, 8 files of {size} MiB", up, total, most_cpu=1.8, most_ratio=0.55)
+    yield from beside(f"restore, 8 files of {size} MiB, all of it verified", down, total, most_cpu=1.0, most_ratio=0.8)
+    peak = max(run.peak for runs in (up, down) for run in runs["ckbackup"]) / MIB
+    yield Row("peak memory of these, by default", "≤ 512 MiB", f"{peak:.0f} MiB", peak <= 512)
 
-        rows.append([
-            row["direction"], row["tool"], pair(row["wall"], 1),
-            f"{options.files * options.size / row['wall']['median']:.0f}", pair(row["cpu_per_gib"], 2),
-            pair(row["user_per_gib"], 2), pair(row["system_per_gib"], 2), f"{row['peak_rss'] / (1 << 20):.0f}",
-            ratio("wall"), ratio("cpu_per_gib")])
-    print(f"{options.files} files of {options.size} MiB, {options.rounds} rounds; figures are minimum / median; "
-          f"{cpu_model()}, {os.cpu_count()} cores\n")
-    if options.markdown:
-        for line in [header, ["---"] * len(header), *rows]:
-            print(f"| {' | '.join(line)} |")
+
+def beside(work, runs, total, most_cpu, most_ratio):
+    """ckbackup's figures beside s5cmd's, and those of the others."""
+    cpu = {name: Figures(run.cpu / total for run in of) for name, of in runs.items()}
+    wall = {name: Figures((run.wall for run in of), 1) for name, of in runs.items()}
+    ours, base = cpu["ckbackup"], cpu["s5cmd"]
+    yield Row(work, f"≤ {most_cpu} CPU s/GiB", f"{ours} CPU s/GiB", ours.median <= most_cpu)
+    if most_ratio:
+        ratio = ours.median / base.median
+        yield Row("", f"≤ {most_ratio} × s5cmd's CPU", f"{ratio:.2f} × ({base})", ratio <= most_ratio)
+    longer = wall["ckbackup"].median / wall["s5cmd"].median
+    yield Row("", "no longer than s5cmd", f"{wall['ckbackup']} s, {longer:.2f} × its {wall['s5cmd']} s", longer <= 1)
+    others = [f"{name} {cpu[name]} CPU s/GiB in {wall[name]} s" for name in runs if name not in ("ckbackup", "s5cmd")]
+    if others:
+        yield Row("", "", "; ".join(others))
+
+
+def single(bench):
+    """One file of 4 GiB: the MD5 of a file cannot be split."""
+    size = bench.size(4096)
+    up = {}
+    with bench.files("single", 1, size * MIB):
+        for number in bench.rounds:
+            for tool in bench.turns(["ckbackup", "s5cmd"], number):
+                with bench.bucket(tool) as bucket:
+                    up.setdefault(tool.name, []).append(
+                        run(bench, f"{tool.name} up", tool.upload, bench.place / "single", bucket))
+    yield from beside(f"push, one file of {size} MiB", up, size * MIB / GIB, most_cpu=3.0, most_ratio=None)
+
+
+def again(bench):
+    """What a run's next checkpoints cost, and bringing one back beside one that is there."""
+    size = bench.size(512)
+    total = 8 * size * MIB / GIB
+    runs = {}
+    with bench.files("again", 8, size * MIB), bench.directory("restored") as target, bench.directory("seed") as seed:
+        source = bench.place / "again"
+        shutil.copytree(source, seed)
+        for _ in bench.rounds:
+            with bench.bucket(bench.ck) as bucket:
+                bench.ck.upload(seed, bucket)
+                for step, (name, share) in enumerate((("same", 0), ("5 %", 0.05), ("10 %", 0.10)), 2):
+                    change(source, seed, share)
+                    runs.setdefault(name, []).append(
+                        run(bench, f"push, {name} changed", bench.ck.upload, source, bucket, step=step))
+                runs.setdefault("seed", []).append(
+                    run(bench, "restore with a seed", bench.ck.download, bucket, target, "--seed", seed, step=4))
+                demand_same_files(source, target, contents=False)
+                shutil.rmtree(target)
+                runs.setdefault("deep", []).append(
+                    run(bench, "verify --deep", bench.ck.run, "verify", "--deep", "--json", *bench.ck.place(bucket)))
+    stored = total * 1.15
+    for name, goal in (("same", 0.9), ("5 %", 1.1)):
+        cpu = Figures(run.cpu / total for run in runs[name])
+        what = "nothing changed" if name == "same" else "5 % changed"
+        yield Row(f"push again, {what}", f"≤ {goal} CPU s/GiB read", f"{cpu} CPU s/GiB", cpu.median <= goal)
+    sent = max(run.json["uploaded_bytes"] for run in runs["5 %"])
+    most = 0.05 * total * GIB + 8 * 2 * (16 << 20)
+    yield Row("", "sends ≤ 5 % and a chunk a border", f"{sent / (total * GIB) * 100:.1f} %", sent <= most)
+    cpu = Figures(run.cpu / total for run in runs["seed"])
+    fetched = max(run.json["fetched_bytes"] for run in runs["seed"]) / (total * GIB)
+    yield Row("restore with --seed of a checkpoint that shares 90 %", "≤ 1.0 CPU s/GiB", f"{cpu} CPU s/GiB",
+              cpu.median <= 1.0)
+    yield Row("", "fetches ≤ 12 %", f"{fetched * 100:.1f} %", fetched <= 0.12)
+    cpu = Figures(run.cpu / stored for run in runs["deep"])
+    yield Row("verify --deep", "≤ 0.8 CPU s/GiB", f"{cpu} CPU s/GiB", cpu.median <= 0.8)
+
+
+def change(source, original, share):
+    """Makes `source` the original again, but for a run of other bytes in each file."""
+    for path in original.iterdir():
+        size = path.stat().st_size
+        count = int(size * share)
+        shutil.copyfile(path, source / path.name)
+        with open(source / path.name, "r+b") as file:
+            file.seek(size // 3)
+            file.write(os.urandom(count))
+
+
+def memory(bench):
+    """With a quarter of the memory that is the default."""
+    size = bench.size(512)
+    runs = {"default": [], "less": []}
+    with bench.files("memory", 8, size * MIB):
+        for _ in bench.rounds:
+            for name, words in (("default", []), ("less", ["--memory", "128MiB"])):
+                with bench.bucket(bench.ck) as bucket:
+                    runs[name].append(
+                        run(bench, f"push, {name} memory", bench.ck.upload, bench.place / "memory", bucket, *words))
+    peak = max(run.peak for run in runs["less"]) / MIB
+    ratio = statistics.median(run.cpu for run in runs["less"]) / statistics.median(run.cpu for run in runs["default"])
+    yield Row("push with --memory 128MiB", "≤ 128 MiB", f"{peak:.0f} MiB", peak <= 128)
+    yield Row("", "≤ 1.3 × the CPU", f"{ratio:.2f} ×", ratio <= 1.3)
+
+
+def small(bench):
+    """A directory of many small files, and the requests that it takes."""
+    count = max(100, 20_000 // bench.options.shrink)
+    up, down = [], []
+    with bench.directory("small") as source, bench.directory("restored") as target:
+        source.mkdir()
+        for number in range(count):
+            folder = source / f"{number % 50:02}"
+            folder.mkdir(exist_ok=True)
+            (folder / f"{number:05}.bin").write_bytes(random.Random(number).randbytes(3000))
+        for _ in bench.rounds:
+            with bench.bucket(bench.ck) as bucket:
+                up.append(run(bench, "push of small files", bench.ck.upload, source, bucket))
+                down.append(run(bench, "restore of small files", bench.ck.download, bucket, target))
+                shutil.rmtree(target)
+        with bench.bucket(bench.ck) as bucket, FaultyProxy(bench.endpoint.port) as proxy:
+            words = ["--endpoint", f"http://127.0.0.1:{proxy.port}"]
+            bench.ck.upload(source, bucket, *words)
+            sent, proxy.requests = proxy.requests, 0
+            bench.ck.download(bucket, target, *words)
+            fetched = proxy.requests
+    for name, runs, requests in (("push", up, sent), ("restore", down, fetched)):
+        wall = Figures((run.wall for run in runs), 1)
+        yield Row(f"{name} of {count:,} small files", "≤ 10 s", f"{wall} s", wall.median <= 10)
+        yield Row("", "≤ 60 requests", str(requests), requests <= 60)
+
+
+def directory(bench):
+    """A repository in a directory in memory, beside restic."""
+    size = bench.size(512)
+    memory = Path("/dev/shm")
+    total = 8 * size * MIB
+    free = shutil.disk_usage(memory).free
+    if free < 3 * total:
+        yield Row("directory repository", "", f"not measured: {memory} has {free / GIB:.1f} GiB free")
         return
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
-    for line in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip())
+    up, down = {}, {}
+    with bench.files("local", 8, size * MIB):
+        for number in bench.rounds:
+            for tool in bench.turns(["ckbackup", "restic"], number):
+                with bench.directory("ckbackup-bench-repository", memory) as place, \
+                        bench.directory("ckbackup-bench-restored", memory) as target:
+                    tool.prepare(place)
+                    up.setdefault(tool.name, []).append(
+                        run(bench, f"{tool.name} to a directory", tool.upload, bench.place / "local", place))
+                    down.setdefault(tool.name, []).append(
+                        run(bench, f"{tool.name} from a directory", tool.download, place, target))
+    for name, runs, least in (("push", up, 1.5), ("restore", down, 2)):
+        rate = {tool: Figures((total / MIB / run.wall for run in of), 0) for tool, of in runs.items()}
+        ratio = rate["ckbackup"].median / rate["restic"].median
+        yield Row(f"{name}, directory repository in memory, 8 files of {size} MiB",
+                  f"≥ {least} × restic's MiB/s", f"{ratio:.1f} × ({rate['ckbackup']} to {rate['restic']} MiB/s)",
+                  ratio >= least)
 
 
-def pair(figures, digits):
-    return f"{figures['minimum']:.{digits}f} / {figures['median']:.{digits}f}"
+def quick(bench):
+    """Proving that everything is there: 1,000 snapshots with 20,000 packs."""
+    snapshots = max(20, 1000 // bench.options.shrink)
+    with bench.directory("quick") as root:
+        write_repository(root)
+        for step in range(snapshots):
+            write_snapshot(root, f"run-{step % 10}", step, packs=20, chunks_in_each=2)
+        yield from cold_and_warm(
+            bench, root, f"verify --quick of {snapshots:,} snapshots, {20 * snapshots:,} packs",
+            ["verify", "--quick"], cold=5, warm=1, most=40)
+
+
+def listing(bench):
+    """Many snapshots in many runs."""
+    snapshots = max(100, 10_000 // bench.options.shrink)
+    with bench.directory("list") as root:
+        write_repository(root)
+        for step in range(snapshots):
+            write_marker(root, f"run-{step % 50}", step, f"{step:016x}", f"{step}".encode())
+        # Only the markers are looked at.
+        shutil.rmtree(root / "records")
+        yield from cold_and_warm(
+            bench, root, f"list of {snapshots:,} snapshots in 50 runs", ["list"], cold=3, warm=0.3, most=None)
+
+
+def cold_and_warm(bench, root, work, words, cold, warm, most):
+    cache = bench.ck.home / "cache"
+    bench.buckets += 1
+    bucket = f"bucket-{bench.buckets}"
+    bench.endpoint.request("PUT", f"/{bucket}")
+    note(f"uploading the repository for {work}")
+    bench.tools["s5cmd"].run("--endpoint-url", bench.endpoint.url, "--log", "error", "cp", f"{root}/", f"s3://{bucket}/bench/")
+    command = [*words, "--json", *bench.ck.place(bucket)]
+    first, second = [], []
+    for _ in bench.rounds:
+        shutil.rmtree(cache, ignore_errors=True)
+        first.append(run(bench, f"{work}, cold", bench.ck.run, *command))
+        second.append(run(bench, f"{work}, warm", bench.ck.run, *command))
+    with FaultyProxy(bench.endpoint.port) as proxy:
+        bench.ck.run(*command, "--endpoint", f"http://127.0.0.1:{proxy.port}")
+        requests = proxy.requests
+    bench.endpoint.request("DELETE", f"/{bucket}", timeout=600)
+    for name, runs, goal in (("cold", first, cold), ("warm", second, warm)):
+        wall = Figures(run.wall for run in runs)
+        yield Row(f"{work}, {name}" if name == "cold" else f"the same, {name}", f"≤ {goal} s", f"{wall} s",
+                  wall.median <= goal)
+    if most:
+        yield Row("", f"≤ {most} requests", str(requests), requests <= most)
+
+
+def manifest(bench):
+    """A checkpoint of 640,000 chunks, 10 TB."""
+    chunks = max(1000, 640_000 // bench.options.shrink)
+    reads, writes = [], []
+    for _ in bench.rounds:
+        with bench.directory("manifest") as root:
+            write_repository(root)
+            write_snapshot(root, "large", 1, packs=100, chunks_in_each=chunks // 100, chunk=16 << 20, is_stored=False)
+            reads.append(run(bench, "show", bench.ck.run, "show", "large@1", "--json", "--repo", root))
+    wall = Figures(run.wall for run in reads)
+    peak = max(run.peak for run in reads + writes) / MIB
+    yield Row(f"a manifest of {chunks:,} chunks is read", "≤ 2 s", f"{wall} s", wall.median <= 2)
+    yield Row("", "≤ 400 MiB", f"{peak:.0f} MiB", peak <= 400)
+
+
+def startup(bench):
+    """What every command costs at least."""
+    runs = [measured([Ckbackup.program, "--version"]) for _ in range(50)]
+    wall = Figures((run.wall * 1000 for run in runs), 1)
+    yield Row("ckbackup --version, 50 times", "≤ 10 ms", f"{wall} ms", wall.median <= 10)
+
+
+def latency(bench):
+    """A store that answers 50 ms later."""
+    size = bench.size(512)
+    total = 8 * size
+    rates = {}
+    with bench.files("far", 8, size * MIB), bench.directory("restored") as target:
+        for _ in bench.rounds:
+            for delay in (0, 0.05):
+                with bench.bucket(bench.ck) as bucket, DelayingProxy(bench.endpoint.port, delay) as proxy:
+                    words = ["--endpoint", f"http://127.0.0.1:{proxy.port}"]
+                    up = run(bench, f"push, {delay} s away", bench.ck.upload, bench.place / "far", bucket, *words)
+                    down = run(bench, f"restore, {delay} s away", bench.ck.download, bucket, target, *words)
+                    shutil.rmtree(target)
+                rates.setdefault(("push", delay), []).append(total / up.wall)
+                rates.setdefault(("restore", delay), []).append(total / down.wall)
+    for name in ("push", "restore"):
+        near, far = (Figures(rates[name, delay], 0) for delay in (0, 0.05))
+        share = far.median / near.median
+        yield Row(f"{name} of 8 files of {size} MiB, 50 ms added to each request", "≥ 80 % of the MiB/s without",
+                  f"{share * 100:.0f} % ({far} of {near} MiB/s)", share >= 0.8)
+
+
+def neighbour(bench):
+    """A training job beside a push: a process that reads a file of 2 GiB from the page cache again and again."""
+    size = bench.size(2048)
+    alone, beside = [], []
+    with bench.files("hot", 1, size * MIB), bench.files("cold", 8, bench.size(512) * MIB), \
+            bench.directory("repository") as repository:
+        hot = next((bench.place / "hot").iterdir())
+        for number in bench.rounds:
+            shutil.rmtree(repository, ignore_errors=True)
+            bench.ck.prepare(repository)
+            alone.append(read_rate(hot, seconds=5))
+            push = subprocess.Popen(
+                ["nice", "-n", "19", "ionice", "-c", "3", bench.ck.program, "push", bench.place / "cold", "--run",
+                 "bench", "--step", "1", "--quiet", "--repo", repository],
+                env=bench.ck.environment, stdout=subprocess.DEVNULL)
+            time.sleep(1)
+            beside.append(read_rate(hot, seconds=5))
+            if push.wait() != 0:
+                raise Failure("the push beside the reader failed")
+    before, during = Figures(alone), Figures(beside)
+    slower = 1 - during.median / before.median
+    yield Row("a neighbour that re-reads 2 GiB, beside `nice ionice ckbackup push --threads 1`", "≤ 10 % slower",
+              f"{slower * 100:.0f} % ({during} of {before} GiB/s)", slower <= 0.10)
+
+
+def read_rate(path, seconds):
+    """How fast a process reads a file that is in the page cache, in GiB a second."""
+    program = ("import sys, time\n"
+               "end = time.monotonic() + float(sys.argv[2]); count = 0; buffer = bytearray(1 << 20)\n"
+               "start = time.monotonic()\n"
+               "while time.monotonic() < end:\n"
+               "    with open(sys.argv[1], 'rb', buffering=0) as file:\n"
+               "        while (n := file.readinto(buffer)) and time.monotonic() < end: count += n\n"
+               "print(count / (time.monotonic() - start) / (1 << 30))")
+    return float(subprocess.check_output([sys.executable, "-c", program, path, str(seconds)]))
+
+
+SCENARIOS = {scenario.__name__: scenario for scenario in (
+    big, single, again, memory, small, directory, quick, listing, manifest, startup, latency, neighbour)}
+
+
+def main():
+    options = parse()
+    with tempfile.TemporaryDirectory(prefix="ckbackup-bench-", dir=options.directory) as place:
+        place = Path(place)
+        needed = 20 * GIB // options.shrink
+        if (free := shutil.disk_usage(place).free) < needed:
+            sys.exit(f"bench: error: {place} has {free / GIB:.0f} GiB free, and {needed / GIB:.0f} GiB are needed")
+        rows = []
+        with servers.seaweedfs(place / "server") as endpoint:
+            bench = Bench(place, endpoint, options)
+            for name in options.only:
+                note(f"--- {name}: {SCENARIOS[name].__doc__}")
+                try:
+                    rows += SCENARIOS[name](bench)
+                except Failure as error:
+                    note(f"{name} failed: {error}")
+                    reason = str(error).strip().splitlines()[-1].rpartition("error: ")[2]
+                    rows.append(Row(SCENARIOS[name].__doc__, "", f"failed: {reason}", False))
+    text = table(rows, options)
+    print(text)
+    if options.write:
+        write_between_marks(ROOT / "docs/performance.md", text)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each program does each work (default 3)")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=list(SCENARIOS), metavar="A,B",
+                        help=f"which scenarios, of {', '.join(SCENARIOS)} (default: all)")
+    parser.add_argument("--shrink", type=int, default=1, metavar="N",
+                        help="with an N-th of the sizes, to try the program out; goals do not count then")
+    parser.add_argument("--directory", metavar="DIR", help="on which disk to work (default: that of TMPDIR)")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
+    options = parser.parse_args()
+    if min(options.rounds, options.shrink) < 1:
+        parser.error("--rounds and --shrink must be at least 1")
+    for name in options.only:
+        if name not in SCENARIOS:
+            parser.error(f"there is no scenario {name}: there are {', '.join(SCENARIOS)}")
+    return options
+
+
+def table(rows, options):
+    machine = f"{cpu_model()}, {os.cpu_count()} cores, Linux {platform.release()}"
+    shrunk = f" Sizes are a {options.shrink}th of what the goals mean." if options.shrink > 1 else ""
+    lines = [f"{time.strftime('%Y-%m-%d')}, {machine}; {options.rounds} rounds; minimum / median.{shrunk}", "",
+             "| work | goal | result | |", "| --- | --- | --- | --- |"]
+    marks = {True: "reached", False: "**not reached**", None: ""}
+    lines += [f"| {row.work} | {row.goal} | {row.result} | {marks[row.reached]} |" for row in rows]
+    return "\n".join(lines)
+
+
+def write_between_marks(path, text):
+    before, _, rest = path.read_text().partition("<!-- figures -->\n")
+    _, _, after = rest.partition("<!-- end of figures -->")
+    path.write_text(f"{before}<!-- figures -->\n{text}\n<!-- end of figures -->{after}")
 
 
 def cpu_model():

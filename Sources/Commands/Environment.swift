@@ -76,12 +76,12 @@ struct Environment: Sendable {
         throw UsageError(
           "--endpoint goes with s3://BUCKET/PREFIX, and the repository is the directory \(path)")
       }
-      return try DirectoryStore(root: path, create: create)
+      return paced(try DirectoryStore(root: path, create: create))
     }
     if !configuration.verifyTLS {
       console.warn("the server's certificate is not checked (verify_tls = false)")
     }
-    return RetryingStore(S3Store(settings, credentials: try credentials(for: settings)))
+    return paced(RetryingStore(S3Store(settings, credentials: try credentials(for: settings))))
   }
 
   /// How the bucket is reached, or nil where the repository is none of a bucket.
@@ -101,9 +101,17 @@ struct Environment: Sendable {
     settings.addressing = configuration.addressing
     settings.signPayload = configuration.signPayload
     settings.connections = configuration.connections
+    settings.uploadLimit = configuration.uploadLimit
+    settings.downloadLimit = configuration.downloadLimit
     settings.caFile = configuration.caFile
     settings.verifyTLS = configuration.verifyTLS
     return settings
+  }
+
+  /// A store that sends and receives no more bytes a second than the configuration allows.
+  func paced(_ store: any ObjectStore) -> any ObjectStore {
+    let (up, down) = (configuration.uploadLimit, configuration.downloadLimit)
+    return up == nil && down == nil ? store : PacedStore(store, up: up, down: down)
   }
 
   /// Opens the repository.
@@ -123,7 +131,7 @@ struct Environment: Sendable {
   private func open() async throws -> Repository {
     let store = try store()
     // A directory is as quick as its cache would be.
-    let isDirectory = store is DirectoryStore
+    let isDirectory = repositoryDirectory != nil
     return try await Repository.open(
       in: store, cacheRoot: isDirectory ? nil : cacheRoot, surroundings: .system)
   }
@@ -284,5 +292,11 @@ extension Configuration {
       }
       memory = bytes
     }
+    if let count = try flags.integer("threads", atLeast: 0) {
+      guard count <= 256 else { throw UsageError("--threads takes at most 256", command: flags.command.name) }
+      threads = count
+    }
+    uploadLimit = try flags.rate("limit-upload") ?? uploadLimit
+    downloadLimit = try flags.rate("limit-download") ?? downloadLimit
   }
 }

@@ -37,6 +37,8 @@ extension Transfer {
     ck_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, max(1, Int(options.connectSeconds * 1000)))
     ck_curl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
     ck_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, options.stallSeconds)
+    ck_curl_set_offset(easy, CURLOPT_MAX_SEND_SPEED_LARGE, curl_off_t(options.mostSent))
+    ck_curl_set_offset(easy, CURLOPT_MAX_RECV_SPEED_LARGE, curl_off_t(options.mostReceived))
     ck_curl_set_string(easy, CURLOPT_USERAGENT, options.userAgent)
   }
 

@@ -13,6 +13,8 @@ public struct HTTPOptions: Sendable {
   /// Whether requests go through the proxies that the environment names: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in
   /// small letters too, as libcurl reads them (curl.se/libcurl/c/CURLOPT_PROXY.html).
   public var usesProxies = true
+  /// Bytes a second that one request may send, or receive, at most; 0 for as many as go.
+  public var mostSent = 0, mostReceived = 0
   /// The `User-Agent` field.
   public var userAgent = "ckbackup"
   /// Bytes of an answer's header at most.

@@ -14,6 +14,12 @@ func sizesAreReadInTheUnitsThatPeopleWrite(_ text: String, _ bytes: Int) {
 @Test(arguments: ["", "GiB", "-1", "1.2.3MiB", "12parsecs", "1e400", "99999999999TiB", "nan", "0x10"])
 func whatIsNoSizeIsRefused(_ text: String) { #expect(Quantity.bytes(text) == nil) }
 
+@Test(arguments: [("20MiB", 20 << 20), ("20MiB/s", 20 << 20), ("1024", 1024), ("5MB", 5_000_000)])
+func ratesAreReadAsSizesASecond(_ text: String, _ rate: Int) { #expect(Quantity.rate(text) == rate) }
+
+@Test(arguments: ["", "0", "1023", "-1MiB", "fast", "20MiB/m", "/s"])
+func whatIsNoRateIsRefused(_ text: String) { #expect(Quantity.rate(text) == nil) }
+
 @Test(arguments: [
   ("90s", 90.0), ("15m", 900), ("24h", 86_400), ("30d", 2_592_000), ("2w", 1_209_600), ("0.5h", 1800),
 ])

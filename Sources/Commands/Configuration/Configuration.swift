@@ -21,6 +21,9 @@ package struct Configuration: Sendable {
   var sessionTokenVariable: String?
   /// Requests at once.
   var connections = 8
+  /// Bytes a second at most in each direction; nil for as many as go.
+  var uploadLimit: Int?
+  var downloadLimit: Int?
   /// Bytes of memory at most.
   var memory = 512 << 20
   /// Threads that make digests; 0 for one a processor.

@@ -33,6 +33,8 @@ struct ConfigurationKey: Sendable {
     text("secret_key_variable", \.secretKeyVariable),
     text("session_token_variable", \.sessionTokenVariable),
     number("connections", 1...256, \.connections),
+    rate("limit_upload", \.uploadLimit),
+    rate("limit_download", \.downloadLimit),
     size("memory", atLeast: Resources.leastMemory, \.memory),
     number("threads", 0...256, \.threads),
     size("pack_size", atLeast: 1 << 20, \.packSize),
@@ -120,6 +122,17 @@ struct ConfigurationKey: Sendable {
       configuration[keyPath: path] = number
       return true
     }
+  }
+
+  private static func rate(
+    _ name: String, _ path: WritableKeyPath<Configuration, Int?> & Sendable
+  ) -> ConfigurationKey {
+    var key = key(name, "bytes a second such as \"20MiB\"") { value, configuration in
+      configuration[keyPath: path] = Quantity.rate(value)
+      return configuration[keyPath: path] != nil
+    }
+    key.takesNumbers = true
+    return key
   }
 
   private static func size(

@@ -82,7 +82,7 @@ struct Examination {
     let identity = try await examineCredentials(provider)
     try await examineServer(&settings, provider, identity)
     let s3 = S3Store(settings, credentials: provider, transport: transport(settings))
-    try await examine(RetryingStore(s3, policy: .impatient), s3: s3)
+    try await examine(environment.paced(RetryingStore(s3, policy: .impatient)), s3: s3)
   }
 
   private mutating func examineDirectory(_ path: String) async throws {
@@ -99,7 +99,7 @@ struct Examination {
       throw ExaminationEnd()
     }
     report.add("directory", .ok, path)
-    try await examine(directory, s3: nil, directory: directory)
+    try await examine(environment.paced(directory), s3: nil, directory: directory)
   }
 
   /// The steps that all stores share. Whatever is stored on the way is removed, also when the command is interrupted.
@@ -112,7 +112,7 @@ struct Examination {
       try await examinePermissions(store, s3)
       try await examineRules(store, s3, directory)
       if let s3 { try await measureRoundTrip(s3) }
-      if !skipsThroughput { try await measureThroughput(s3 ?? store, isDirectory: directory != nil) }
+      if !skipsThroughput { try await measureThroughput(store, isDirectory: directory != nil) }
       failed = nil
     } catch {
       failed = error

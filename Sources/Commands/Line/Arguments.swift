@@ -112,6 +112,16 @@ struct Arguments: Sendable {
     return bytes
   }
 
+  /// Bytes a second, or nil where it was not given.
+  func rate(_ name: String) throws(UsageError) -> Int? {
+    guard let text = string(name) else { return nil }
+    guard let rate = Quantity.rate(text) else {
+      throw UsageError(
+        "--\(name) takes bytes a second such as 20MiB, at least 1KiB, not \(text)", command: command.name)
+    }
+    return rate
+  }
+
   /// A length of time in seconds; `absent` where the option was given without one.
   func seconds(_ name: String, absent: Double? = nil) throws(UsageError) -> Double? {
     guard let text = string(name) else { return nil }

@@ -12,6 +12,12 @@ enum Quantity {
     return Int(exactly: (value * Double(factor)).rounded())
   }
 
+  /// Reads `20MiB`, `20MiB/s` as bytes a second; nil for anything else, and for less than 1 KiB a second.
+  static func rate(_ text: String) -> Int? {
+    let size = text.hasSuffix("/s") ? String(text.dropLast(2)) : text
+    return bytes(size).flatMap { $0 >= 1024 ? $0 : nil }
+  }
+
   /// Reads `90s`, `15m`, `24h`, `30d`, `2w` as seconds; nil for anything else.
   static func seconds(_ text: String) -> Double? {
     let factors = ["s": 1.0, "m": 60, "h": 3600, "d": 86400, "w": 604800]

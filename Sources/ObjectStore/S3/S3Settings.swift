@@ -36,6 +36,8 @@ public struct S3Settings: Sendable {
   public var signPayload = false
   /// Connections at most.
   public var connections = 8
+  /// Bytes a second that one request may send, or receive, at most; nil for as many as go.
+  public var uploadLimit: Int?, downloadLimit: Int?
   /// A file of certificates to trust instead of the system's.
   public var caFile: String?
   /// Whether the server must prove who it is.
@@ -68,6 +70,8 @@ public struct S3Settings: Sendable {
     var options = HTTPOptions()
     options.connections = connections
     options.caFile = caFile
+    options.mostSent = uploadLimit ?? 0
+    options.mostReceived = downloadLimit ?? 0
     options.verifyTLS = verifyTLS
     return options
   }
