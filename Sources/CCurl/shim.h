@@ -34,6 +34,10 @@ static inline CURLcode ck_curl_get_long(CURL *easy, CURLINFO info, long *value) 
 static inline CURLcode ck_curl_get_time(CURL *easy, CURLINFO info, curl_off_t *value) {
   return curl_easy_getinfo(easy, info, value);
 }
+static inline struct curl_certinfo *ck_curl_certificates(CURL *easy) {
+  struct curl_certinfo *list = NULL;
+  return curl_easy_getinfo(easy, CURLINFO_CERTINFO, &list) == CURLE_OK ? list : NULL;
+}
 static inline CURLMcode ck_curl_multi_set_long(CURLM *multi, CURLMoption option, long value) {
   return curl_multi_setopt(multi, option, value);
 }

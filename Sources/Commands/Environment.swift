@@ -9,6 +9,8 @@ struct Environment: Sendable {
   let arguments: Arguments
   private(set) var configuration: Configuration
   let console: Console
+  /// The configuration file that was read, or nil where there is none.
+  let configurationFile: String?
   /// The process's environment variables.
   let variables: [String: String]
   /// How far the command is; shown while it runs.
@@ -19,7 +21,7 @@ struct Environment: Sendable {
   /// Reads the configuration and lets environment and flags beat it.
   init(_ arguments: Arguments, variables: [String: String]) throws {
     var configuration = Configuration()
-    try ConfigurationFile.load(
+    configurationFile = try ConfigurationFile.load(
       named: arguments.string("config"), environment: variables, into: &configuration)
     try configuration.adopt(environment: variables)
     try configuration.adopt(flags: arguments)
@@ -27,6 +29,18 @@ struct Environment: Sendable {
     self.configuration = configuration
     self.variables = variables
     console = Console(isJSON: arguments.has("json"), isQuiet: arguments.has("quiet"))
+  }
+
+  /// The option or variable that gives a key of the configuration its value and beats the file; nil where none does.
+  func origin(of key: Substring) -> String? {
+    let variables: [Substring: [String]] = [
+      "repository": ["CKBACKUP_REPO"],
+      "endpoint": ["CKBACKUP_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+      "region": ["AWS_REGION", "AWS_DEFAULT_REGION"], "ca_file": ["AWS_CA_BUNDLE"],
+    ]
+    let option = key == "repository" ? "repo" : String(key)
+    if ["repo", "endpoint", "region"].contains(option), arguments.has(option) { return "--\(option)" }
+    return variables[key]?.first { self.variables[$0]?.isEmpty == false }
   }
 
   /// The environment of a second repository that the command works with. It is reached as this one is, unless a configuration file of
@@ -51,12 +65,8 @@ struct Environment: Sendable {
 
   /// The store that the configuration names; with `create` a directory is made where there is none.
   func store(create: Bool = false) throws -> any ObjectStore {
-    guard let repository = configuration.repository else {
-      throw UsageError(
-        "no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml"
-      )
-    }
-    guard repository.hasPrefix("s3://") else {
+    guard let settings = try settings() else {
+      let repository = configuration.repository ?? ""
       guard let path = repositoryDirectory else {
         throw UsageError(
           "\(repository.debugDescription) is no repository: it must be s3://BUCKET/PREFIX, file:///PATH or a path"
@@ -68,6 +78,20 @@ struct Environment: Sendable {
       }
       return paced(try DirectoryStore(root: path, create: create))
     }
+    if !configuration.verifyTLS {
+      console.warn("the server's certificate is not checked (verify_tls = false)")
+    }
+    return paced(RetryingStore(S3Store(settings, credentials: try credentials(for: settings))))
+  }
+
+  /// How the bucket is reached, or nil where the repository is none of a bucket.
+  func settings() throws -> S3Settings? {
+    guard let repository = configuration.repository else {
+      throw UsageError(
+        "no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml"
+      )
+    }
+    guard repository.hasPrefix("s3://") else { return nil }
     let parts = repository.dropFirst("s3://".count).split(
       separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     var settings = try S3Settings(
@@ -81,13 +105,11 @@ struct Environment: Sendable {
     settings.downloadLimit = configuration.downloadLimit
     settings.caFile = configuration.caFile
     settings.verifyTLS = configuration.verifyTLS
-    if !configuration.verifyTLS {
-      console.warn("the server's certificate is not checked (verify_tls = false)")
-    }
-    return paced(RetryingStore(S3Store(settings, credentials: try credentials(for: settings))))
+    return settings
   }
 
-  private func paced(_ store: any ObjectStore) -> any ObjectStore {
+  /// A store that sends and receives no more bytes a second than the configuration allows.
+  func paced(_ store: any ObjectStore) -> any ObjectStore {
     let (up, down) = (configuration.uploadLimit, configuration.downloadLimit)
     return up == nil && down == nil ? store : PacedStore(store, up: up, down: down)
   }

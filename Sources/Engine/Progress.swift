@@ -18,6 +18,7 @@ public final class Progress: Sendable {
     case verify = "verifying"
     case repair = "repairing"
     case export = "writing weights"
+    case examine = "trying"
   }
 
   /// One look at the state.
@@ -44,7 +45,7 @@ public final class Progress: Sendable {
   /// The state now.
   public var now: State { state.withLock { $0 } }
 
-  func begin(_ phase: Phase, total: Int = 0) {
+  package func begin(_ phase: Phase, total: Int = 0) {
     state.withLock {
       $0.phase = phase
       $0.total = total

@@ -84,7 +84,7 @@ extension Transfer {
   }
 
   /// What libcurl's code means (curl.se/libcurl/c/libcurl-errors.html).
-  private func error(_ code: CURLcode) -> any Error {
+  func error(_ code: CURLcode) -> any Error {
     if let failure { return failure }
     let said = String(cString: words)
     let reason = said.isEmpty ? String(cString: curl_easy_strerror(code)) : said

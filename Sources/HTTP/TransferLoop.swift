@@ -94,4 +94,4 @@ final class TransferLoop: Sendable {
 }
 
 /// libcurl's global state, set up once for the process; `let` globals are initialised exactly once.
-private let libraryStarted: Bool = ck_curl_start() == CURLE_OK
+let libraryStarted: Bool = ck_curl_start() == CURLE_OK

@@ -23,6 +23,8 @@ public enum ObjectKey {
   public static let deletions = "deletions/"
   /// What verifies have proven.
   public static let ledger = "ledger/"
+  /// Where `ckbackup doctor` tries things out; nothing there is of a repository, and nothing stays.
+  public static let doctor = "doctor/"
 
   /// Whether a key is of those that describe the repository and hold nothing of anybody's.
   static func hasDescription(of key: String) -> Bool { [repository, readme, recovery].contains(key) }

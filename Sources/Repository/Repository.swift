@@ -24,7 +24,9 @@ public struct Repository: Sendable {
   public static func create(
     in store: any ObjectStore, chunkSize: Int, surroundings: Surroundings, recreate: Bool = false
   ) async throws -> RepositoryInfo {
-    let others = try await store.list("").objects.map(\.key).filter { !ObjectKey.hasDescription(of: $0) }
+    let others = try await store.list("").objects.map(\.key).filter {
+      !ObjectKey.hasDescription(of: $0) && !$0.hasPrefix(ObjectKey.doctor)
+    }
     if recreate {
       if let bytes = try? await store.get(ObjectKey.repository, limit: 1 << 20),
         (try? RepositoryInfo.decode(bytes)) != nil

@@ -53,9 +53,13 @@ private final class Line: Sendable {
     #expect(line.now == 161)
   }
 
-  @Test("a slowed store holds the contract of stores", arguments: Rule.allCases)
-  func contract(_ rule: Rule) async throws {
+  @Test("a slowed store holds the contract of stores", arguments: Probe.all)
+  func contract(_ probe: Probe) async throws {
     let line = Line()
-    try await rule.check(store(line, up: 1 << 30, down: 1 << 30), base: "base", partSize: 10_000)
+    let slowed = store(line, up: 1 << 30, down: 1 << 30)
+    let suite = ProbeSuite(slowed, base: "base", partSize: 10_000, rounds: 20)
+    guard suite.probes.contains(where: { $0.name == probe.name }) else { return }
+    let result = try await suite.run(probe)
+    #expect(result.outcome == .holds, "\(result.detail)")
   }
 }

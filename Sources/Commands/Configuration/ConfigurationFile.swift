@@ -25,16 +25,16 @@ package enum ConfigurationFile {
     return places + ["/etc/ckbackup/config.toml"]
   }
 
-  /// Reads `--config`, else `$CKBACKUP_CONFIG`, else the first place that has a file, into a configuration.
+  /// Reads `--config`, else `$CKBACKUP_CONFIG`, else the first place that has a file, into a configuration. Gives
+  /// the file that was read, nil where there is none.
+  @discardableResult
   package static func load(
     named: String?, environment: [String: String], into configuration: inout Configuration
-  ) throws(ConfigurationError) {
-    if let path = named ?? environment["CKBACKUP_CONFIG"] {
-      return try read(path, into: &configuration)
-    }
-    for place in places(environment) where access(place, F_OK) == 0 {
-      return try read(place, into: &configuration)
-    }
+  ) throws(ConfigurationError) -> String? {
+    let first = named ?? environment["CKBACKUP_CONFIG"]
+    guard let path = first ?? places(environment).first(where: { access($0, F_OK) == 0 }) else { return nil }
+    try read(path, into: &configuration)
+    return path
   }
 
   private static func read(_ path: String, into configuration: inout Configuration) throws(ConfigurationError)

@@ -153,6 +153,13 @@ public final class DirectoryStore: ObjectStore {
     try await run { [temporaries] in try temporaries.list(prefix) }
   }
 
+  /// Runs work on the root itself, for what no call of a store does. Throws `SystemError` and whatever `work` does.
+  func onRoot<Result: Sendable>(
+    _ work: @escaping @Sendable (OpenDirectory) throws -> Result
+  ) async throws -> Result {
+    try await pool.run { [tree] in try work(try tree.openRoot()) }
+  }
+
   /// Runs work on an upload whose file is there and was begun for this key.
   private func onUpload(
     _ operation: StoreOperation, _ upload: MultipartUpload, _ work: @escaping @Sendable () throws -> Void

@@ -5,7 +5,10 @@ extension S3Store {
   /// All objects under a prefix.
   ///
   /// What is under the prefix and has no key of the contract (a console's `folder/`) was not put by this store and is left out.
-  public func list(_ prefix: String) async throws -> Listing {
+  public func list(_ prefix: String) async throws -> Listing { try await list(prefix, pageSize: 1000) }
+
+  /// The same in pages of so many keys.
+  func list(_ prefix: String, pageSize: Int) async throws -> Listing {
     var found: [ObjectInfo] = []
     var now: Timestamp?
     var token: String?
@@ -14,7 +17,7 @@ extension S3Store {
       var request = S3Request(.list, "GET", bucketFor: prefix)
       request.query = [
         (name: "list-type", value: "2"), (name: "encoding-type", value: "url"),
-        (name: "max-keys", value: "1000"),
+        (name: "max-keys", value: "\(pageSize)"),
         (name: "prefix", value: listPrefix(prefix)),
       ]
       if let token { request.query.append((name: "continuation-token", value: token)) }

@@ -15,6 +15,8 @@ struct S3Request: Sendable {
   var headers: [(name: String, value: String)] = []
   var body = Payload()
   var sink = HTTPRequest.Sink.memory(limit: 1 << 20)
+  /// What the body is said to be, where that shall not be the truth.
+  var payloadHash: String?
 
   /// A request about an object.
   init(_ operation: StoreOperation, _ method: String, key: String) {
@@ -38,7 +40,7 @@ final class S3Session: Sendable {
   let settings: S3Settings
   private let provider: any CredentialsProvider
   private let transport: any HTTPTransport
-  private let clock: @Sendable () -> Timestamp
+  let clock: @Sendable () -> Timestamp
   private let hashing: BlockingPool
   let limit: RequestLimit
   private struct Corrections {
@@ -64,6 +66,21 @@ final class S3Session: Sendable {
   /// The server's time as far as it is known.
   var now: Timestamp {
     Timestamp(nanoseconds: clock().nanoseconds &+ corrections.withLock { $0.offset })
+  }
+
+  /// The region that requests are signed for by now.
+  var region: String { corrections.withLock { $0.region } }
+  /// Seconds that requests are signed ahead of this machine's clock by now.
+  var clockOffset: Double { corrections.withLock { Double($0.offset) / 1e9 } }
+
+  /// A session that is corrected as this one and signs with another secret.
+  func withSecret(_ secret: String) async throws -> S3Session {
+    let mine = try await provider.credentials()
+    let other = Credentials(accessKey: mine.accessKey, secretKey: secret, sessionToken: mine.sessionToken)
+    let session = S3Session(settings, StaticCredentials(other), transport, hashing: hashing, clock: clock)
+    let known = corrections.withLock { $0 }
+    session.corrections.withLock { $0 = known }
+    return session
   }
 
   /// Sends a request and gives the answer of a successful status. Throws `StoreError` for any other.
@@ -158,6 +175,7 @@ final class S3Session: Sendable {
   }
 
   private func payloadHash(_ request: S3Request) async throws -> String {
+    if let said = request.payloadHash { return said }
     guard settings.signPayload else { return Signer.unsignedPayload }
     return try await hashing.run { [body = request.body] in hex(SHA256.hash(each: [body])[0]) }
   }

@@ -1,0 +1,101 @@
+import HTTP
+import Platform
+
+/// What the bucket is set to, read only.
+let bucketProbes: [Probe] = [
+  Probe("signature-checked", .useful, .s3, writes: false) { it in
+    guard let s3 = it.s3 else { return .unknown("not tried") }
+    let error = try await s3.session.errorWithWrongSecret()
+    return error
+      ? .holds("a wrong secret key is refused")
+      : .doesNotHold("a wrong secret key is accepted: anybody who reaches the server reads and writes")
+  },
+  Probe("versioning", .informative, .s3, writes: false) { it in
+    let answer = try await it.raw("GET", query: [(name: "versioning", value: "")])
+    guard let root = XMLNode.parse(answer.body), answer.isSuccess, root.name.contains("Versioning") else {
+      return untold(answer)
+    }
+    return root["Status"] == "Enabled"
+      ? .holds("the bucket keeps versions: what is overwritten or deleted can be had again")
+      : .doesNotHold("the bucket keeps no versions: what is overwritten is gone")
+  },
+  Probe("object-lock", .informative, .s3, writes: false) { it in
+    let answer = try await it.raw("GET", query: [(name: "object-lock", value: "")])
+    if S3Problem(answer).code.hasPrefix("ObjectLockConfigurationNotFound") {
+      return .doesNotHold("objects are not locked against deletion")
+    }
+    guard let root = XMLNode.parse(answer.body), answer.isSuccess, root.name == "ObjectLockConfiguration"
+    else { return untold(answer) }
+    guard root["ObjectLockEnabled"] == "Enabled" else {
+      return .doesNotHold("objects are not locked against deletion")
+    }
+    let rule = root.all("Rule").first?.all("DefaultRetention").first
+    let time = rule.map { $0["Days"].map { "\($0) days" } ?? $0["Years"].map { "\($0) years" } ?? "" }
+    return .holds(
+      time.map { "objects are locked for \($0) (\(rule?["Mode"] ?? ""))" }
+        ?? "objects can be locked, and are not by default")
+  },
+  Probe("lifecycle-abort", .useful, .s3, writes: false) { it in
+    let answer = try await it.raw("GET", query: [(name: "lifecycle", value: "")])
+    guard let rules = lifecycleRules(answer) else { return untold(answer) }
+    let days = rules.compactMap {
+      $0.all("AbortIncompleteMultipartUpload").first?["DaysAfterInitiation"].flatMap { Int($0) }
+    }
+    guard let days = days.min() else {
+      return .doesNotHold("no rule of the bucket ends abandoned uploads; prune does")
+    }
+    return .holds("the bucket ends abandoned uploads after \(days) days")
+  },
+  Probe("lifecycle-expiration", .needed, .s3, writes: false) { it in
+    let answer = try await it.raw("GET", query: [(name: "lifecycle", value: "")])
+    guard let rules = lifecycleRules(answer), let s3 = it.s3 else { return untold(answer) }
+    let place = s3.session.settings.full("")
+    let ours = rules.first { rule in
+      guard let expiration = rule.all("Expiration").first,
+        expiration["Days"] != nil || expiration["Date"] != nil
+      else { return false }
+      let prefix = lifecyclePrefix(rule)
+      return place.hasBytePrefix(prefix) || prefix.hasBytePrefix(place)
+    }
+    guard let ours else { return .holds("no rule of the bucket deletes objects of the repository") }
+    let after = ours.all("Expiration").first.flatMap { $0["Days"].map { "\($0) days" } ?? $0["Date"] } ?? ""
+    return .doesNotHold(
+      "the bucket's rule \(quoted(ours["ID"] ?? "")) deletes objects of the repository after \(after): take it away, or backups are lost"
+    )
+  },
+]
+
+/// A setting that cannot be read.
+private func untold(_ answer: HTTPResponse) -> ProbeFinding {
+  .unknown(
+    answer.isSuccess
+      ? "the server answers another question" : "the server does not tell (\(answer.told))")
+}
+
+/// The bucket's rules that are in force; nil where the server does not tell.
+private func lifecycleRules(_ answer: HTTPResponse) -> [XMLNode]? {
+  if S3Problem(answer).code == "NoSuchLifecycleConfiguration" { return [] }
+  guard answer.isSuccess, let root = XMLNode.parse(answer.body), root.name == "LifecycleConfiguration" else {
+    return nil
+  }
+  return root.all("Rule").filter { $0["Status"] == "Enabled" }
+}
+
+/// What the keys begin with that a rule is for. A rule by tags or sizes is taken for one of all keys.
+private func lifecyclePrefix(_ rule: XMLNode) -> String {
+  let filter = rule.all("Filter").first
+  return rule["Prefix"] ?? filter?["Prefix"] ?? filter?.all("And").first?["Prefix"] ?? ""
+}
+
+extension S3Session {
+  /// Whether a request that is signed with another secret is refused.
+  fileprivate func errorWithWrongSecret() async throws -> Bool {
+    let other = try await withSecret("not-the-secret")
+    var request = S3Request(.list, "GET", bucketFor: "")
+    request.query = [
+      (name: "list-type", value: "2"), (name: "max-keys", value: "1"),
+      (name: "prefix", value: settings.full("doctor/")),
+    ]
+    return try await !other.exchange(request).isSuccess
+  }
+}
