@@ -15,10 +15,10 @@ class CannotStart(Exception):
 
 
 @contextlib.contextmanager
-def gateway(directory):
+def gateway(directory, port=None):
     """MinIO's S3 front end, as JuiceFS has it, over a directory and SQLite. It is not today's MinIO: no conditions, no CRC-64."""
-    [port] = free_ports(1)
-    endpoint = new_endpoint(port)
+    directory.mkdir(parents=True, exist_ok=True)
+    endpoint = new_endpoint(port or free_ports(1)[0])
     database = f"sqlite3://{directory}/meta.db"
     subprocess.run([program("juicefs"), "format", "--storage", "file", "--bucket", f"{directory}/data/", "--trash-days", "0",
                     "--no-update", database, "tests"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

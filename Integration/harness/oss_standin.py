@@ -108,7 +108,12 @@ class Request(http.server.BaseHTTPRequestHandler):
         if self.server.tls and self.path.endswith(":443"):
             self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
             self.rfile = self.connection.makefile("rb", self.rbufsize)
-            self.wfile = http.server.socketserver._SocketWriter(self.connection)
+            self.wfile = self.connection.makefile("wb", 0)
+
+    def finish(self):
+        super().finish()
+        # The server closes the socket that it knows, which is no longer the one behind TLS.
+        self.connection.close()
 
     def answer(self):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -394,7 +399,7 @@ def crc64(body):
 
 @contextlib.contextmanager
 def oss(tls=None, name=f"s3.oss-{REGION}.localhost", **how):
-    """Runs the stand-in in this process; gives its endpoint, which has the server as `oss(...).server` beside it."""
+    """Runs the stand-in in this process; gives its endpoint and the server itself."""
     server = Standin(f"LTAI{secrets.token_hex(8)}", secrets.token_hex(15), name, tls, **how)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     endpoint = Endpoint(server.server_port, server.access_key, server.secret_key, REGION, name, virtual=True)

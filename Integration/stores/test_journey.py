@@ -142,9 +142,7 @@ def test_prune_and_abandoned_uploads(store, tmp_path, record_property):
     # What a push that was killed leaves.
     key = "packs/weights/aa/" + "a" * 32
     ck.objects.endpoint.request("POST", ck.objects.path(key), {"uploads": ""})
-    time.sleep(1.1)
-    ck("prune", "--keep-last", "1", "--yes", "--grace", "0s")
-    ck("prune", "--keep-last", "1", "--yes", "--grace", "0s")
+    prune_to_one(ck)
     assert [marker["step"] for marker in ck.objects.snapshots().values()] == [3]
     assert ck.objects.stored_bytes("packs/") < 8 << 20
     if store.lacks("uploads"):
@@ -153,6 +151,13 @@ def test_prune_and_abandoned_uploads(store, tmp_path, record_property):
         assert ck.objects.uploads() == []
     ck.restore("demo@3", tmp_path / "restored")
     assert_same(tmp_path / "restored", sources[3])
+
+
+def prune_to_one(ck):
+    """What was there before is older than no time at all only when the store's clock has gone on by a second."""
+    for _ in range(2):
+        time.sleep(1.1)
+        ck("prune", "--keep-last", "1", "--yes", "--grace", "0s")
 
 
 def test_remove(store, large):
@@ -180,8 +185,7 @@ def test_names_that_XML_and_URLs_escape(store, tmp_path):
         source.write_bytes(os.urandom(1000))
         ck.push(source, "--run", run, "--step", str(step))
     assert len(ck("list", run, "--json").json["snapshots"]) == 5
-    ck("prune", "--keep-last", "1", "--yes", "--grace", "0s")
-    ck("prune", "--keep-last", "1", "--yes", "--grace", "0s")
+    prune_to_one(ck)
     assert len(ck("list", run, "--json").json["snapshots"]) == 1
     assert len(ck.objects.packs()) == 1
     ck.restore(f"{run}@5", tmp_path / "restored")
