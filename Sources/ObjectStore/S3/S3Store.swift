@@ -59,11 +59,18 @@ public final class S3Store: ObjectStore {
     var request = S3Request(.get, "GET", key: key)
     request.sink = .memory(limit: limit)
     let response = try await session.send(request)
+    try refusePage(response)
     // Without them nothing would tell a whole object from one whose connection broke.
     guard response.headers["content-length"] != nil || response.headers["transfer-encoding"] != nil else {
       throw session.notS3("an object without a length")
     }
     return response
+  }
+
+  /// Throws where a successful answer is a page for people, as those of networks that ask to sign in are. No object is one.
+  private func refusePage(_ response: HTTPResponse) throws {
+    guard response.headers["content-type"]?.lowercased().hasPrefix("text/html") == true else { return }
+    throw session.notS3("HTTP \(response.status) with an HTML page")
   }
 
   /// Whether a whole object's bytes match its ETag, so far as that is an MD5.
@@ -89,6 +96,7 @@ public final class S3Store: ObjectStore {
     let response: HTTPResponse
     do {
       response = try await session.exchange(request)
+      if response.isSuccess { try refusePage(response) }
       if response.status == 200, offset > 0, response.headers["content-range"] == nil {
         throw session.notS3("HTTP 200 without the range that was asked for")
       }
