@@ -1,11 +1,14 @@
 """Stores that differ most from SeaweedFS, a little each; make test-stores takes the whole journey on more of them."""
 
+import http.server
 import random
 import socket
+import threading
 import time
 
 import pytest
 
+from harness.faulty_proxy import FaultyProxy
 from harness.s3 import S3Error
 from harness.trees import assert_same, make_checkpoint
 
@@ -57,6 +60,38 @@ def test_of_alibaba_nothing_is_asked_that_it_does_not_offer(new_repository, oss_
     repository.ck("remove", "demo@1000", "--yes")
     # What is looked for and is not there is no fault.
     assert set(oss_server.refused) <= {"NoSuchKey"}
+
+
+def test_a_completion_that_alibaba_answered_to_nobody_is_settled(new_repository, oss, source):
+    """It joins the parts although nobody waits for the answer any more, knows the upload no more then, and its ETags prove nothing."""
+    ck = new_repository("oss", pack_size="16MiB").ck
+    with FaultyProxy(oss.port, kinds=["lost_answer"], rate=0.5, seed=random.randrange(1_000_000)) as proxy:
+        ck.config.write_text(ck.config.read_text().replace(f":{oss.port}", f":{proxy.port}"))
+        ck.push(source, "--run", "demo")
+        print(proxy.report())
+    ck.config.write_text(ck.config.read_text().replace(f":{proxy.port}", f":{oss.port}"))
+    ck("verify", "--deep")
+
+
+@pytest.mark.parametrize("body", [b"<html><body>Please sign in.</body></html>", b""], ids=["page", "nothing"])
+def test_a_network_that_asks_to_sign_in_is_no_damage(new_repository, body):
+    class Page(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    ck = new_repository("oss", init=False).ck
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as portal:
+        threading.Thread(target=portal.serve_forever, args=(0.05,), daemon=True).start()
+        for command in ("verify", "list"):
+            said = ck(command, "--endpoint", f"http://127.0.0.1:{portal.server_port}", expect=1)
+            assert "does not answer as an S3 server does" in said.err and "sign-in page" in said.err
+        portal.shutdown()
 
 
 def test_alibaba_wants_the_bucket_in_the_hosts_name(new_repository):

@@ -1,6 +1,8 @@
 """What a user does with a repository, on each server; a test's name is the row of the table."""
 
+import dataclasses
 import os
+import random
 import subprocess
 import sys
 import time
@@ -9,6 +11,7 @@ import pytest
 
 from harness.cli import BINARY
 from harness.clock import moved_clock
+from harness.faulty_proxy import KINDS, FaultyProxy
 from harness.trees import assert_same, make_checkpoint
 
 PART = 16 << 20
@@ -193,7 +196,7 @@ def test_names_that_XML_and_URLs_escape(store, tmp_path):
 
 
 def test_wrong_credentials(store, record_property):
-    wrong = store.endpoint.__class__(**{**vars(store.endpoint), "secret_key": "wrong" * 8})
+    wrong = dataclasses.replace(store.endpoint, secret_key="wrong" * 8)
     ck = store.repository(init=False, endpoint=wrong)
     if store.lacks("credentials"):
         record_property("cell", "not checked")
@@ -210,6 +213,23 @@ def test_no_such_bucket(store, record_property):
         record_property("cell", "makes buckets by itself")
     else:
         assert "no-such-bucket" in result.err
+
+
+def test_a_network_that_fails_in_every_tenth_request(store, large, tmp_path):
+    if store.endpoint.ca_file:
+        pytest.skip("not through TLS")
+    kinds = KINDS.keys() - {"stall"}
+    if store.endpoint.region != "us-east-1":
+        kinds -= {"moved_region"}  # it plays others
+    if store.lacks("digests"):
+        kinds -= {"corrupted_upload", "truncated_upload"}  # nothing but a look at every byte would notice
+    with FaultyProxy(store.endpoint.port, kinds=kinds, rate=0.1, seed=random.randrange(1_000_000)) as proxy:
+        ck = store.repository(endpoint=dataclasses.replace(store.endpoint, port=proxy.port), pack_size="16MiB")
+        ck.push(large, "--run", "demo", timeout=300)
+        ck("verify", "--deep", timeout=300)
+        ck.restore("demo@1000", tmp_path / "restored", timeout=300)
+        print(f"seed {proxy.seed}: {proxy.report()}")
+    assert_same(tmp_path / "restored", large)
 
 
 def test_a_clock_two_hours_off(store, large, tmp_path):
