@@ -40,9 +40,9 @@ def test_what_was_pushed_comes_back_and_what_is_pruned_goes(new_repository, old,
     # What a push that was killed leaves behind.
     key = f"packs/weights/aa/{'a' * 32}"
     repository.objects.endpoint.request("POST", repository.objects.path(key), {"uploads": ""})
-    for _ in range(2):
-        time.sleep(1.1)
-        ck("prune", "--keep-last", "1", "--grace", "0s", "--yes")
+    ck("prune", "--keep-last", "1", "--grace", "0s", "--yes")
+    time.sleep(1.1)
+    ck("prune", "--keep-last", "1", "--grace", "0s", "--yes")
     assert repository.objects.stored_bytes("packs/") < 30 << 20
     try:
         assert repository.objects.uploads() == []
@@ -73,6 +73,12 @@ def test_a_completion_that_alibaba_answered_to_nobody_is_settled(new_repository,
     ck("verify", "--deep")
 
 
+def test_a_name_that_only_has_no_address_with_the_bucket_before_it_is_told(new_repository):
+    ck = new_repository("gateway", init=False, addressing="virtual").ck
+    said = ck("list", expect=1)
+    assert "first-bucket.127.0.0.1" in said.err and 'addressing = "path"' in said.err
+
+
 @pytest.mark.parametrize("body", [b"<html><body>Please sign in.</body></html>", b""], ids=["page", "nothing"])
 def test_a_network_that_asks_to_sign_in_is_no_damage(new_repository, body):
     class Page(http.server.BaseHTTPRequestHandler):
@@ -85,7 +91,7 @@ def test_a_network_that_asks_to_sign_in_is_no_damage(new_repository, body):
         def log_message(self, *_):
             pass
 
-    ck = new_repository("oss", init=False).ck
+    ck = new_repository("gateway", init=False).ck
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as portal:
         threading.Thread(target=portal.serve_forever, args=(0.05,), daemon=True).start()
         for command in ("verify", "list"):

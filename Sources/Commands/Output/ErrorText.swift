@@ -253,7 +253,7 @@ struct ErrorText: Sendable {
       return ErrorText("the object \(key) ended after \(received) of \(expected) bytes", code: .damage)
     case .unreachable(let endpoint, let reason):
       return ErrorText(
-        "\(endpoint) cannot be reached: \(clause(reason))\(tried). \(reason.contains("wrong version number") ? "It speaks plain HTTP: try http://." : "Check the endpoint and the network.")",
+        "\(endpoint) cannot be reached: \(clause(reason))\(tried). \(cure(ofSilence: reason, endpoint))",
         code: .failed)
     case .credentials(let code, let message):
       let advice = ServerAdvice(code: code, words: message)
@@ -342,6 +342,15 @@ struct ErrorText: Sendable {
       ErrorText("\(text.debugDescription) is no prefix; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
     case .region(let text): ErrorText("\(text.debugDescription) is no region's name", code: .wrongUse)
     }
+  }
+
+  /// What to do about a server that cannot be reached.
+  private static func cure(ofSilence reason: String, _ endpoint: String) -> String {
+    if reason.contains("wrong version number") { return "It speaks plain HTTP: try http://." }
+    let host = endpoint.split(separator: "/").last?.split(separator: ":").first ?? ""
+    return reason.contains("resolve") && reason.contains(".\(host)")
+      ? "The bucket stands in the host's name: set addressing = \"path\" where the server does not ask for that, or check the bucket's name."
+      : "Check the endpoint and the network."
   }
 
   /// What a refusal means and the server's own words, of which either may be missing.
