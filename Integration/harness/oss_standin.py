@@ -5,13 +5,13 @@ November 2026:
 - developer-reference/compatibility-with-amazon-s3: virtual-hosted addresses only, and the list of operations, in which those for
   lists of uploads, versions, object lock and tags are missing;
 - user-guide/0017-00000804: aws-chunked only with STREAMING-AWS4-HMAC-SHA256-PAYLOAD;
-- user-guide/0016-00000606: DeleteObjects needs Content-MD5;
+- user-guide/0016-00000606 and 0016-00000610: DeleteObjects needs Content-MD5, and has no body to answer in its quiet mode;
 - user-guide/0002-00000501: a clock may be 15 minutes off;
 - user-guide/0026-00000002: x-oss-forbid-overwrite and FileAlreadyExists;
 - developer-reference/completemultipartupload: parts of 100 KB at least, numbers with gaps; the ETag of joined parts is a unique value
   and no MD5, though it looks like S3's;
 - user-guide/data-verification: Content-MD5, InvalidDigest, x-oss-hash-crc64ecma;
-- developer-reference/getobject: a range that is not in the object brings the whole object, with 200.
+- how-to-obtain-oss-resources-by-segmenting-http-range-requests: a range that is not in the object brings the whole object, with 200.
 
 501 for If-None-Match and If-Match is what others report (github.com/tobi/walgit, issue 67); ETags in capitals too
 (github.com/s3ql/s3ql, issue 402). Not known, and answered here as seemed likeliest: what a region in a signature must be (both
@@ -268,8 +268,9 @@ class Request(http.server.BaseHTTPRequestHandler):
         keys = [entry.findtext("{*}Key") for entry in root.iterfind("{*}Object")]
         for key in keys:
             self.bucket.objects.pop(key, None)
-        quiet = root.findtext("{*}Quiet") == "true"
-        deleted = "" if quiet else "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
+        if root.findtext("{*}Quiet") == "true":
+            return self.reply(200)
+        deleted = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
         self.reply(200, f"<DeleteResult>{deleted}</DeleteResult>")
 
     def put_object(self):

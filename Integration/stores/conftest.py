@@ -76,9 +76,9 @@ class Store:
     def lacks(self, what):
         return what in self.kind.lacks
 
-    def repository(self, init=True, endpoint=None, bucket="first-bucket", **settings):
-        """A new one: the program that knows it as `ck`, its objects as `ck.objects`."""
-        objects = S3Objects(self.endpoint, bucket, f"team/{uuid.uuid4().hex[:12]}")
+    def repository(self, init=True, endpoint=None, bucket="first-bucket", below="team", **settings):
+        """A new one below a prefix: the program that knows it, with its `objects`."""
+        objects = S3Objects(self.endpoint, bucket, f"{below}/{uuid.uuid4().hex[:12]}")
         ck = Ckbackup(self._new_home(), objects.url, endpoint or self.endpoint, **settings)
         ck.objects = objects
         if init:

@@ -156,6 +156,17 @@ def test_prune_and_abandoned_uploads(store, tmp_path, record_property):
     assert_same(tmp_path / "restored", sources[3])
 
 
+def test_prune_where_there_never_was_an_upload(store, tmp_path):
+    store.endpoint.request("PUT", "/second-bucket")
+    ck = store.repository(bucket="second-bucket")
+    source = tmp_path / "model.pt"
+    for step in ("1", "2"):
+        source.write_bytes(os.urandom(1000))
+        ck.push(source, "--run", "demo", "--step", step)
+    prune_to_one(ck)
+    assert len(ck.objects.packs()) == 1
+
+
 def prune_to_one(ck):
     """What was there before is older than no time at all only when the store's clock has gone on by a second."""
     for _ in range(2):
@@ -182,7 +193,7 @@ def test_recover_py_restores_a_copy(store, large, tmp_path):
 
 def test_names_that_XML_and_URLs_escape(store, tmp_path):
     run = "a run/ü & <b> 'c' \"d\" +e %20 100%"
-    ck = store.repository()
+    ck = store.repository(below=f"{run};~(e)*!@:,$[f]=?#")
     source = tmp_path / "model.pt"
     for step in range(1, 6):
         source.write_bytes(os.urandom(1000))

@@ -87,6 +87,16 @@ struct S3RequestTests {
     #expect(request.query == "uploadId=id%20%26%2B")
   }
 
+  @Test func deletionsAskForTheListOfWhatWasDeleted() async throws {
+    // To a quiet one Alibaba OSS has no body to answer, and an empty answer says nothing.
+    let server = try S3Server { request, _ in
+      String(decoding: request.body, as: UTF8.self).contains("<Quiet>false</Quiet>")
+        ? .xml("<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>") : .answer(200)
+    }
+    try await server.store().delete(["a", "b"])
+    #expect(server.requests.count == 1)
+  }
+
   @Test(arguments: [
     TestServer.Reply.error(
       400, "AuthorizationHeaderMalformed", headers: "x-amz-bucket-region: eu-north-7\r\n"),

@@ -101,7 +101,7 @@ public final class S3Store: ObjectStore {
         throw session.notS3("HTTP 200 without the range that was asked for")
       }
     } catch let error as StoreError {
-      // To a range beyond the end Alibaba OSS answers with the whole object (help.aliyun.com/en/oss/developer-reference/getobject).
+      // To a range beyond the end Alibaba OSS answers with the whole object (help.aliyun.com/en/oss, how-to-obtain-oss-resources-by-segmenting-http-range-requests).
       guard case .notS3 = error, let info = try await head(key), info.size - target.count < offset else {
         throw error
       }
