@@ -18,14 +18,15 @@ class CannotStart(Exception):
 def gateway(directory, port=None):
     """MinIO's S3 front end, as JuiceFS has it, over a directory and SQLite. It is not today's MinIO: no conditions, no CRC-64."""
     directory.mkdir(parents=True, exist_ok=True)
-    endpoint = new_endpoint(port or free_ports(1)[0])
+    free, metrics = free_ports(2)
+    endpoint = new_endpoint(port or free)
     database = f"sqlite3://{directory}/meta.db"
     subprocess.run([program("juicefs"), "format", "--storage", "file", "--bucket", f"{directory}/data/", "--trash-days", "0",
                     "--no-update", database, "tests"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     command = [
         program("juicefs"), "gateway", "--multi-buckets", "--keep-etag", "--object-tag", "--object-meta",
         "--domain", "localhost", "--no-banner", "--no-usage-report", "--log", f"{directory}/gateway.log",
-        "--cache-dir", f"{directory}/cache", database, endpoint.host,
+        "--cache-dir", f"{directory}/cache", "--metrics", f"127.0.0.1:{metrics}", database, endpoint.host,
     ]
     keys = {"MINIO_ROOT_USER": endpoint.access_key, "MINIO_ROOT_PASSWORD": endpoint.secret_key}
     with running(command, endpoint, directory / "juicefs.log", keys):
