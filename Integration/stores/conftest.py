@@ -61,7 +61,7 @@ KINDS = {
     "moto": Kind("moto", more_servers.moto, package("moto"), frozenset({"credentials", "digests"})),
     "ministack": Kind("ministack", more_servers.ministack, package("ministack"), frozenset({"credentials"})),
     "localbucket": Kind("localbucket", more_servers.localbucket, package("localbucket"),
-                        frozenset({"credentials", "digests", "uploads"})),
+                        frozenset({"credentials", "digests", "uploads", "whole objects"})),
     "oss": Kind("OSS stand-in", oss_standin, lambda: "", frozenset({"uploads"})),
 }
 MATRIX = Matrix()

@@ -22,7 +22,7 @@ struct ServerAdvice: Sendable {
       self = row.advice
     } else if let advice = Self.byCode[code] {
       self = advice
-    } else if code.hasPrefix("KMS.") || code.hasPrefix("KMS") {
+    } else if code.hasPrefix("KMS") {
       self = Self.encryptionKey
     } else {
       return nil
