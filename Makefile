@@ -11,7 +11,7 @@ INPUTS ?= 1000000
 SEED ?=
 SIZE ?= 1024
 RATE ?= 5
-.PHONY: help quickstart build install test unit simulate mutations fuzz sanitize integration frameworks crash nth-fault faulty-network lint bench clean
+.PHONY: help quickstart build install test unit simulate mutations fuzz sanitize integration test-stores frameworks crash nth-fault faulty-network lint bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ integration: build ## the release program against real servers; ARGS go to pytes
 	@scripts/setup.sh test
 	cd Integration && ../$(PYTHON) -m pytest $(ARGS)
 
+test-stores: build ## the main job on every S3 server that can be installed, and a table of what came out; ARGS go to pytest
+	@scripts/setup.sh stores
+	cd Integration && ../scripts/alone.sh ../.venv-stores/bin/python -m pytest stores --write-matrix $(ARGS)
+
 frameworks: build ## exports and resumed trainings, with torch, transformers and DeepSpeed; ARGS go to pytest
 	@scripts/setup.sh frameworks
 	cd Frameworks && ../.venv-frameworks/bin/python -m pytest $(ARGS)
@@ -94,4 +98,4 @@ bench: build ## ckbackup against its goals, beside s5cmd, rclone and restic (doc
 	$(PYTHON) Benchmarks/bench.py $(ARGS)
 
 clean: ## removes what was built and installed below this directory
-	rm -rf .build .venv build
+	rm -rf .build .venv .venv-stores build

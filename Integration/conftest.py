@@ -5,8 +5,9 @@ import uuid
 
 import pytest
 
-from harness import servers
+from harness import more_servers, servers
 from harness.cli import BINARY, Ckbackup
+from harness.oss_standin import oss as oss_standin
 from harness.stores import DirectoryObjects, S3Objects
 from harness.trees import make_checkpoint
 
@@ -35,6 +36,35 @@ def seaweedfs(tmp_path_factory):
 def rclone(tmp_path_factory):
     with servers.rclone(tmp_path_factory.mktemp("rclone")) as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory):
+    with more_servers.gateway(tmp_path_factory.mktemp("gateway")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def localbucket(tmp_path_factory):
+    with more_servers.localbucket(tmp_path_factory.mktemp("localbucket")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def oss_and_server():
+    with oss_standin() as both:
+        yield both
+
+
+@pytest.fixture(scope="session")
+def oss(oss_and_server):
+    return oss_and_server[0]
+
+
+@pytest.fixture(scope="session")
+def oss_server(oss_and_server):
+    """The stand-in itself: what it refused, and buckets that it says are elsewhere."""
+    return oss_and_server[1]
 
 
 @pytest.fixture

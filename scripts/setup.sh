@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh build    the libraries that ckbackup links, make, python3
 #   scripts/setup.sh test     those, strace, and .venv with pytest and the S3 servers of the integration tests
+#   scripts/setup.sh stores   those of build, Ceph's gateway, and .venv-stores with more S3 servers
 #   scripts/setup.sh frameworks  those of build, g++, and .venv-frameworks with torch, transformers and DeepSpeed
 #   scripts/setup.sh bench    those of build, restic, and .venv with the other tools that ckbackup is measured against
 #
@@ -11,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 goal=${1:-build}
-case $goal in build | test | frameworks | bench) ;; *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
+case $goal in build | test | stores | frameworks | bench) ;; *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;; esac
 
 say() { printf 'setup: %s\n' "$*"; }
 die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -55,18 +56,20 @@ fi
 [ "$goal" != test ] || packages+=(strace)
 # DeepSpeed compiles the part by which its processes speak to each other.
 [ "$goal" != frameworks ] || packages+=(g++)
+[ "$goal" != stores ] || packages+=(openssl iproute2 radosgw ceph-mon ceph-osd ceph-common)
 [ "$goal" != bench ] || packages+=(restic)
 install_packages "${packages[@]}"
 
 case $goal in
   test) requirements=Integration/requirements.txt ;;
+  stores) requirements=Integration/stores-requirements.txt ;;
   frameworks) requirements=Frameworks/requirements.txt ;;
   bench) requirements=Benchmarks/requirements.txt ;;
   *) exit 0 ;;
 esac
-# torch is large, and its versions must not decide what the other tools get.
+# torch is large, the servers bring many packages, and their versions must not decide what the other tools get.
 venv=.venv
-[ "$goal" != frameworks ] || venv=.venv-frameworks
+case $goal in frameworks | stores) venv=.venv-$goal ;; esac
 done_mark=$venv/$goal.installed
 if ! cmp -s "$requirements" "$done_mark"; then
   say "installing into $venv: $(tr '\n' ' ' <"$requirements")"

@@ -37,6 +37,10 @@ class Ckbackup:
             "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         if endpoint:
             settings |= {"endpoint": endpoint.url, "region": endpoint.region}
+            if endpoint.virtual:
+                settings["addressing"] = "virtual"
+            if endpoint.ca_file:
+                settings["ca_file"] = endpoint.ca_file
             self.environment |= {
                 "AWS_ACCESS_KEY_ID": endpoint.access_key, "AWS_SECRET_ACCESS_KEY": endpoint.secret_key}
         settings |= {"repository": url}

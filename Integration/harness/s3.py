@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import hmac
 import http.client
+import ssl
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -15,34 +16,56 @@ class S3Error(Exception):
     def __init__(self, method, path, status, body):
         super().__init__(f"{method} {path}: {status} {body[:300]!r}")
         self.status = status
+        code = body.partition(b"<Code>")[2].partition(b"</Code>")[0]
+        self.code = code.decode(errors="replace")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server on the loopback interface, and who we are there. Path-style addresses, AWS Signature Version 4."""
+    """A server on the loopback interface, and who we are there. AWS Signature Version 4."""
 
     port: int
     access_key: str
     secret_key: str
     region: str = "us-east-1"
+    # The name that it is reached by: 127.0.0.1, or one below localhost.
+    name: str = "127.0.0.1"
+    # Whether the bucket stands in the host's name instead of the path.
+    virtual: bool = False
+    # The certificates to trust, where the server speaks TLS.
+    ca_file: str | None = None
 
     @property
     def host(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.name}:{self.port}"
 
     @property
     def url(self):
-        return f"http://{self.host}"
+        return f"{'https' if self.ca_file else 'http'}://{self.host}"
+
+    def address(self, path):
+        """Host and path of `/bucket/key`."""
+        if not self.virtual:
+            return self.host, path
+        bucket, slash, key = path[1:].partition("/")
+        return f"{bucket}.{self.host}", f"/{key}"
+
+    def connection(self, timeout):
+        if not self.ca_file:
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        trust = ssl.create_default_context(cafile=self.ca_file)
+        return http.client.HTTPSConnection(self.name, self.port, timeout=timeout, context=trust)
 
     def request(self, method, path, query=None, body=b"", timeout=30):
         """The body of a 2xx answer; `path` and `query` are given unencoded."""
+        host, path = self.address(path)
         path = urllib.parse.quote(path, safe="/-_.~")
         pairs = sorted((query or {}).items())
         query_string = "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        connection = self.connection(timeout)
         try:
             connection.request(method, f"{path}?{query_string}" if query_string else path, body,
-                               self.signed_headers(method, path, query_string, body))
+                               self.signed_headers(method, host, path, query_string, body))
             answer = connection.getresponse()
             data = answer.read()
         finally:
@@ -51,10 +74,10 @@ class Endpoint:
             raise S3Error(method, path, answer.status, data)
         return data
 
-    def signed_headers(self, method, path, query_string, body):
+    def signed_headers(self, method, host, path, query_string, body):
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         digest = hashlib.sha256(body).hexdigest()
-        headers = {"host": self.host, "x-amz-content-sha256": digest, "x-amz-date": now}
+        headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now}
         names = ";".join(sorted(headers))
         canonical = "\n".join([
             method, path, query_string, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest])

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import enum
 import json
+import os
 import secrets
 import shutil
 import signal
@@ -47,10 +48,11 @@ class Role(enum.Enum):
 
 
 @contextlib.contextmanager
-def seaweedfs(directory):
-    """SeaweedFS in one process. Each of its HTTP ports has a gRPC port 10,000 above it."""
+def seaweedfs(directory, options=(), **reached):
+    """SeaweedFS in one process. Each of its HTTP ports has a gRPC port 10,000 above it. `reached` tells how its S3 port is, if not
+    as usual."""
     master, volume, filer, s3 = free_ports(4, also=10_000)
-    endpoint = new_endpoint(s3)
+    endpoint = new_endpoint(s3, **reached)
     data, config = directory / "data", directory / "s3.json"
     data.mkdir(parents=True)
     identities = [identity("tests", endpoint) | {"actions": ["Admin", "Read", "Write", "List", "Tagging"]}]
@@ -62,7 +64,7 @@ def seaweedfs(directory):
         f"-master.port={master}", "-master.telemetry=false", "-master.volumeSizeLimitMB=1024",
         "-master.electionTimeout=1s", f"-volume.port={volume}", "-volume.max=200", "-volume.minFreeSpacePercent=1",
         "-filer", f"-filer.port={filer}", "-s3", f"-s3.port={s3}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        "-s3.domainName=localhost", f"-s3.config={config}",
+        "-s3.domainName=localhost", f"-s3.config={config}", *options,
     ]
     with running(command, endpoint, directory / "weed.log"):
         yield endpoint
@@ -87,17 +89,18 @@ def rclone(directory):
         yield endpoint
 
 
-def new_endpoint(port):
-    return Endpoint(port, access_key=f"key{secrets.token_hex(6)}", secret_key=secrets.token_hex(16))
+def new_endpoint(port, **reached):
+    return Endpoint(port, access_key=f"key{secrets.token_hex(6)}", secret_key=secrets.token_hex(16), **reached)
 
 
 @contextlib.contextmanager
-def running(command, endpoint, log_path):
+def running(command, endpoint, log_path, variables=None, limit=30):
     """Runs a server until the block is left; enters it when the server has stored an object."""
     with open(log_path, "wb") as log:
-        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                  env=os.environ | (variables or {}))
     try:
-        wait_until_it_stores(server, endpoint, log_path)
+        wait_until_it_stores(server, endpoint, log_path, limit)
         yield
     finally:
         # SeaweedFS takes ten seconds and more to end on SIGTERM; its data is thrown away anyhow.
@@ -105,7 +108,7 @@ def running(command, endpoint, log_path):
         server.wait()
 
 
-def wait_until_it_stores(server, endpoint, log_path, limit=30):
+def wait_until_it_stores(server, endpoint, log_path, limit):
     deadline = time.monotonic() + limit
     while True:
         try:

@@ -94,8 +94,10 @@ class S3Objects(Objects):
         return f"/{self.bucket}/{self.prefix}/{key}"
 
     def keys(self):
+        """Every object with its size; folders that a server makes up are none."""
         cut = len(self.prefix) + 1
-        return {key[cut:]: size for key, size in self.endpoint.list(self.bucket, f"{self.prefix}/").items()}
+        return {key[cut:]: size for key, size in self.endpoint.list(self.bucket, f"{self.prefix}/").items()
+                if not key.endswith("/")}
 
     def read(self, key):
         return self.endpoint.request("GET", self.path(key))

@@ -53,6 +53,9 @@ public protocol ObjectStore: Sendable {
   @discardableResult
   func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String?
 
+  /// Whether the store was seen to be one whose ETags of joined objects are not made of their parts' MD5s, though they may look so.
+  var hasOpaqueETags: Bool { get }
+
   /// Ends an upload and frees its parts. An upload that is not there any more is no error.
   func abort(_ upload: MultipartUpload) async throws
 
@@ -61,6 +64,9 @@ public protocol ObjectStore: Sendable {
 }
 
 extension ObjectStore {
+  /// A store's ETags are what they look like unless it says something else.
+  public var hasOpaqueETags: Bool { false }
+
   /// No store copies from others unless it says so.
   public func copyPart(
     _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>

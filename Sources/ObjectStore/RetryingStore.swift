@@ -36,6 +36,9 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   /// The name of the store behind.
   public var name: String { base.name }
 
+  /// Whether the ETags of the store behind are opaque.
+  public var hasOpaqueETags: Bool { base.hasOpaqueETags }
+
   /// Stores a whole object.
   @discardableResult
   public func put(_ key: String, _ payload: Payload) async throws -> String? {
@@ -120,7 +123,7 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
         guard isGone || error.isTransient else { throw error }
         // Where the upload is gone, the look alone knows whether the work was done, and is tried again by itself; else the completion is.
         let info = isGone ? try? await head(upload.key) : try? await base.head(upload.key)
-        if let info, expected.matches(info) { return info.etag }
+        if let info, expected.matches(info, opaque: base.hasOpaqueETags) { return info.etag }
         try Task.checkCancellation()
         throw error
       }
@@ -193,10 +196,10 @@ struct JoinedObject {
     etag = areDigests ? multipartETag(partMD5s: digests) : nil
   }
 
-  /// Whether an object is the one. An ETag of S3's form decides; where the store has others, the size does.
-  func matches(_ info: ObjectInfo) -> Bool {
+  /// Whether an object is the one. An ETag of S3's form decides; where the store has others, or `opaque` ones, the size does.
+  func matches(_ info: ObjectInfo, opaque: Bool) -> Bool {
     if let size, info.size != size { return false }
-    if let etag, let seen = info.etag, isMultipartETag(seen) { return seen == etag }
+    if !opaque, let etag, let seen = info.etag, isMultipartETag(seen) { return seen.lowercased() == etag }
     return size != nil
   }
 

@@ -29,6 +29,13 @@ public struct FileStatus: Equatable, Sendable {
     blocks = Int(status.st_blocks)
   }
 
+  /// Whether it is the same file as it was at an earlier look, and nothing was written to it since. Its blocks do not count: some
+  /// file systems, ext4 for one, allocate them when they write to the disk what the page cache has held since the file was closed.
+  public func isUntouched(since earlier: FileStatus) -> Bool {
+    size == earlier.size && mode == earlier.mode && modified == earlier.modified
+      && changed == earlier.changed && inode == earlier.inode && device == earlier.device
+  }
+
   /// Read, write and execute for owner, group and others, and the set-id and sticky bits: 0...0o7777.
   public var permissions: UInt32 { mode & 0o7777 }
   /// True where fewer bytes are allocated than the file is long: it has holes (or its file system compresses).

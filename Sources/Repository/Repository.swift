@@ -75,7 +75,14 @@ public struct Repository: Sendable {
       }
       throw FormatError.noRepository(place: store.name)
     }
-    let info = try RepositoryInfo.decode(bytes)
+    let info: RepositoryInfo
+    do throws(FormatError) {
+      info = try RepositoryInfo.decode(bytes)
+    } catch {
+      // A sign-in page answers everything; what is no store cannot list, and says so.
+      if case .invalid = error { _ = try await store.list(ObjectKey.repository) }
+      throw error
+    }
     return Repository(
       store: store, info: info, surroundings: surroundings,
       cache: cacheRoot.map { MetadataCache(folder: "\($0)/\(info.id)") })

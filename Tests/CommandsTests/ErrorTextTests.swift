@@ -29,6 +29,16 @@ func aStoresErrorHasItsExitCode(_ error: StoreError, _ code: ExitCode) {
     ])
 }
 
+@Test func aHostThatHasNoAddressOnlyWithTheBucketBeforeItIsToldFromOneThatHasNone() {
+  func words(_ host: String) -> String {
+    let reason = "Could not resolve host: \(host)"
+    return ErrorText(StoreError.unreachable(endpoint: "https://nas.lan:9000", reason: reason)).sentences
+      .joined()
+  }
+  #expect(words("bucket.nas.lan").contains("addressing = \"path\""))
+  #expect(!words("nas.lan").contains("addressing"))
+}
+
 @Test func enginesErrorsHaveTheirExitCodes() {
   #expect(ErrorText(EngineError.incomplete(path: "p", defects: ["x is torn."])).code == .damage)
   #expect(ErrorText(EngineError.notFound(address: "a@1", hint: "h")).code == .nothingMatched)

@@ -68,6 +68,12 @@ struct S3AnswerTests {
       Case("sign-in page", .answer(302, headers: "Location: https://portal.example/\r\n")) {
         if case .notS3(_, let detail) = $0 { detail.contains("https://portal.example/") } else { false }
       },
+      Case(
+        "sign-in page that says yes",
+        .answer(200, Array("<html></html>".utf8), headers: "Content-Type: text/html; charset=utf-8\r\n")
+      ) {
+        if case .notS3(_, let detail) = $0 { detail.contains("HTML page") } else { false }
+      },
       Case("empty body", .answer(403)) { if case .notS3 = $0 { true } else { false } },
       Case("broken XML", .answer(403, Array("<Error><Code>AccessDenied</Co".utf8))) {
         if case .notS3 = $0 { true } else { false }

@@ -208,6 +208,7 @@ struct S3ListingTests {
 
   @Test(arguments: [
     TestServer.Reply.error(501, "NotImplemented"), .xml("<ListBucketResult/>"), .xml("something else"),
+    .error(404, "NoSuchUpload"),
   ])
   func aServerThatCannotListUploadsHasNone(_ reply: TestServer.Reply) async throws {
     #expect(try await S3Server(always: reply).store().listUploads("").isEmpty)

@@ -87,11 +87,28 @@ struct S3RequestTests {
     #expect(request.query == "uploadId=id%20%26%2B")
   }
 
-  @Test func redirectsToAnotherRegionAreFollowedOnce() async throws {
+  @Test func deletionsAskForTheListOfWhatWasDeleted() async throws {
+    // To a quiet one Alibaba OSS has no body to answer, and an empty answer says nothing.
+    let server = try S3Server { request, _ in
+      String(decoding: request.body, as: UTF8.self).contains("<Quiet>false</Quiet>")
+        ? .xml("<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>") : .answer(200)
+    }
+    try await server.store().delete(["a", "b"])
+    #expect(server.requests.count == 1)
+  }
+
+  @Test(arguments: [
+    TestServer.Reply.error(
+      400, "AuthorizationHeaderMalformed", headers: "x-amz-bucket-region: eu-north-7\r\n"),
+    .answer(
+      400, Array("<Error><Code>AuthorizationHeaderMalformed</Code><Region>eu-north-7</Region></Error>".utf8)),
+    .error(301, "PermanentRedirect", headers: "x-amz-bucket-region: eu-north-7\r\n"),
+    .error(307, "TemporaryRedirect", headers: "x-amz-bucket-region: eu-north-7\r\n"),
+  ])
+  func redirectsToAnotherRegionAreFollowedOnce(_ redirect: TestServer.Reply) async throws {
     let server = try S3Server { request, _ in
       request.headers["authorization"]?.contains("/eu-north-7/") == true
-        ? .answer(200, Array("content".utf8))
-        : .error(400, "AuthorizationHeaderMalformed", headers: "x-amz-bucket-region: eu-north-7\r\n")
+        ? .answer(200, Array("content".utf8)) : redirect
     }
     let store = try server.store()
     for _ in 1...2 { #expect(try await store.get("key", limit: 10) == Array("content".utf8)) }

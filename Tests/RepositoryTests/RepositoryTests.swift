@@ -182,6 +182,21 @@ import Testing
     }
   }
 
+  @Test("what answers everything with a page is no store, and no store with a damaged repository")
+  func signInPage() async throws {
+    let memory = MemoryStore()
+    _ = try await openRepository(in: memory)
+    try await memory.put(ObjectKey.repository, Payload(Array("<html></html>".utf8)))
+    let page = StoreError.notS3(endpoint: "e", detail: "an HTML page")
+    let portal = FaultyStore(memory) { operation, _, _ in operation == .list ? .before(page) : nil }
+    await #expect(throws: page) {
+      try await Repository.open(in: portal, cacheRoot: nil, surroundings: .system)
+    }
+    await #expect(throws: FormatError.self) {
+      try await Repository.open(in: memory, cacheRoot: nil, surroundings: .system)
+    }
+  }
+
   @Test("what is condemned must be known for sure: a damaged record is an error")
   func deletions() async throws {
     let store = MemoryStore()

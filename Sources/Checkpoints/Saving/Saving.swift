@@ -100,7 +100,11 @@ extension Inspection {
 
   /// A file that is not as it was.
   private func change(since earlier: Tree) -> RelativePath? {
-    for file in saved where earlier.entry(file.path)?.file != file.status { return file.path }
+    for file in saved {
+      guard let before = earlier.entry(file.path)?.file, file.status.isUntouched(since: before) else {
+        return file.path
+      }
+    }
     return earlier.entries.first { entry in
       entry.file != nil && !isLog(entry.path.name) && tree.entry(entry.path)?.file == nil
     }?.path

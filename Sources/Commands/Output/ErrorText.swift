@@ -69,6 +69,14 @@ struct ErrorText: Sendable {
 
     init() {}
 
+    /// A piece of advice with these options instead of those of the first repository.
+    func naming(_ advice: String) -> String {
+      repository == "--repo"
+        ? advice
+        : advice.replacing("--repo", with: repository).replacing("--endpoint", with: endpoint)
+          .replacing("--region to", with: region)
+    }
+
     /// Those of a second repository, which `option` names.
     init(of option: String) {
       repository = option
@@ -245,15 +253,17 @@ struct ErrorText: Sendable {
       return ErrorText("the object \(key) ended after \(received) of \(expected) bytes", code: .damage)
     case .unreachable(let endpoint, let reason):
       return ErrorText(
-        "\(endpoint) cannot be reached: \(clause(reason))\(tried). \(reason.contains("wrong version number") ? "It speaks plain HTTP: try http://." : "Check the endpoint and the network.")",
+        "\(endpoint) cannot be reached: \(clause(reason))\(tried). \(cure(ofSilence: reason, endpoint))",
         code: .failed)
     case .credentials(let code, let message):
+      let advice = ServerAdvice(code: code, words: message)
       return ErrorText(
-        "the server refused the credentials (\(code)): \(clause(message)). Check the access key, the secret key and the session token.",
+        "the server refused the credentials (\(code)): \(said(message, advice)). \(options.naming(advice?.cure ?? "Check the access key, the secret key and the session token."))",
         code: .refused)
     case .denied(let operation, let key, let message):
+      let advice = ServerAdvice(code: "AccessDenied", words: message)
       return ErrorText(
-        "the credentials may not \(words(for: operation)) \(key): \(clause(message)). Ask for that permission, or use other credentials.",
+        "the credentials may not \(words(for: operation)) \(key): \(said(message, advice)). \(options.naming(advice?.cure ?? "Ask for that permission, or use other credentials."))",
         code: .refused)
     case .noBucket(let name):
       return name.contains("/") || name.hasPrefix(".")
@@ -273,7 +283,7 @@ struct ErrorText: Sendable {
         "the bucket is in region \(expected). Set \(options.region) \(expected).", code: .failed)
     case .notS3(let endpoint, let detail):
       return ErrorText(
-        "\(endpoint) does not answer as an S3 server does: \(detail). Check \(options.endpoint).",
+        "\(endpoint) does not answer as an S3 server does: \(detail). Check \(options.endpoint), and whether a proxy or a sign-in page of the network answers in its place.",
         code: .failed)
     case .transient(let operation, let detail, _):
       return ErrorText(
@@ -287,18 +297,24 @@ struct ErrorText: Sendable {
       return ErrorText("the server has lost the upload of \(key). Run the same command again.", code: .failed)
     case .full(let detail):
       return ErrorText(
-        "the store is full: \(detail). Free space or raise the quota, then run the same command again.",
+        "the store is full: \(clause(detail)). Free space or raise the quota, then run the same command again.",
         code: .failed)
     case .refused(let operation, let key, let status, let code, let message):
+      let advice = ServerAdvice(code: code, words: message)
+      let sentence =
+        "the server refused to \(words(for: operation)) \(key): \(code) (\(status)), \(said(message, advice))."
       return ErrorText(
-        "the server refused to \(operation) \(key): \(code) (\(status)) \(message)",
+        advice.map { "\(sentence) \(options.naming($0.cure))" } ?? sentence,
         code: status == 401 || status == 403 ? .refused : .failed)
     case .partial(let failures):
       let example = failures.min { $0.key < $1.key }.map { "\($0.key): \($0.value)" } ?? ""
       return ErrorText(
         "\(failures.count) objects could not be deleted, for example \(example)", code: .failed)
     case .system(let error): return system(error)
-    case .unsupported(let operation): return ErrorText("this store cannot \(operation)", code: .failed)
+    case .unsupported(let operation):
+      return ErrorText(
+        "this server does not know how to \(words(for: operation)), which is needed here. Check \(options.endpoint); docs/stores.md lists servers that do.",
+        code: .failed)
     }
   }
 
@@ -334,11 +350,26 @@ struct ErrorText: Sendable {
     }
   }
 
+  /// What to do about a server that cannot be reached.
+  private static func cure(ofSilence reason: String, _ endpoint: String) -> String {
+    if reason.contains("wrong version number") { return "It speaks plain HTTP: try http://." }
+    let host = endpoint.split(separator: "/").last?.split(separator: ":").first ?? ""
+    return reason.contains("resolve") && reason.contains(".\(host)")
+      ? "The bucket stands in the host's name: set addressing = \"path\" where the server does not ask for that, or check the bucket's name."
+      : "Check the endpoint and the network."
+  }
+
+  /// What a refusal means and the server's own words, of which either may be missing.
+  private static func said(_ message: String, _ advice: ServerAdvice?) -> String {
+    let parts = [advice?.cause ?? "", String(clause(message))].filter { !$0.isEmpty }
+    return parts.isEmpty ? "it does not say why" : parts.count == 1 ? parts[0] : "\(parts[0]) (\(parts[1]))"
+  }
+
   /// What a request does, as a person says it.
   private static func words(for operation: String) -> String {
     [
       "put": "write", "get": "read", "head": "read", "uploadPart": "write", "beginMultipart": "write",
-      "complete": "write",
+      "complete": "write", "copyPart": "copy", "listUploads": "list uploads of", "abort": "end the upload of",
     ][
       operation] ?? operation
   }

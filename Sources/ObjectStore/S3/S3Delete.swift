@@ -33,7 +33,9 @@ extension S3Store {
   }
 
   private func removeTogether(_ keys: [String]) async throws -> [String: StoreError] {
-    var document = "<Delete xmlns=\"\(s3Namespace)\"><Quiet>true</Quiet>"
+    // With a list of what was deleted: where nothing else is to be said, OSS has no body to answer in quiet mode
+    // (help.aliyun.com/en/oss/user-guide/0016-00000610).
+    var document = "<Delete xmlns=\"\(s3Namespace)\"><Quiet>false</Quiet>"
     for key in keys { document += "<Object><Key>\(xmlEscaped(session.settings.full(key)))</Key></Object>" }
     document += "</Delete>"
     let body = Array(document.utf8)

@@ -23,7 +23,10 @@ struct S3Problem {
     status = response.status
     isEmpty = response.body.isEmpty
     code = error?["Code"] ?? ""
-    message = error?["Message"] ?? ""
+    // The endpoint that a redirect or Alibaba's refusal names is what the user needs to know.
+    let words = error?["Message"] ?? ""
+    let endpoint = error?["Endpoint"].flatMap { isRegionName($0) && !words.contains($0) ? " (\($0))" : nil }
+    message = words + (endpoint ?? "")
     region = (response.headers["x-amz-bucket-region"] ?? error?["Region"]).flatMap {
       isRegionName($0) ? $0 : nil
     }
@@ -71,8 +74,9 @@ struct S3Problem {
     case "NoSuchBucket": return .noBucket(name: bucket)
     case "NoSuchUpload": return .noUpload(key: key)
     case "SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken", "InvalidToken", "InvalidTokenId",
-      "TokenRefreshRequired", "InvalidSecurity", "NotSignedUp", "SecurityTokenExpired",
-      "InvalidSecurityToken":
+      "TokenRefreshRequired", "InvalidSecurity", "NotSignedUp", "InvalidSecurityToken",
+      "SecurityTokenExpired",
+      "AccessKeyIdAndSecurityTokenNotMatch":
       return .credentials(code: code, message: message)
     case "AccessDenied", "AllAccessDisabled", "AccountProblem", "Forbidden":
       return .denied(operation: name, key: key, message: message)

@@ -62,6 +62,9 @@ extension S3Store {
         response = try await session.send(request)
       } catch StoreError.unsupported {
         return []
+      } catch StoreError.noUpload {
+        // rclone 1.75 says so of a bucket that never had any.
+        return []
       }
       // Servers that do not know the question answer another one: the object listing.
       guard let page = XMLNode.parse(response.body), page.name == "ListMultipartUploadsResult" else {

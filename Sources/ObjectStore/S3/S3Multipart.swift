@@ -3,6 +3,18 @@ import HTTP
 import Platform
 
 extension S3Store {
+  /// Whether an upload's answers told so. Amazon says that ETags of what it encrypts with keys of KMS or the client are no MD5
+  /// (docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), Alibaba that those of joined objects are unique values
+  /// (help.aliyun.com/en/oss/developer-reference/completemultipartupload); both look like those that are.
+  public var hasOpaqueETags: Bool { sawOpaqueETags.load(ordering: .relaxed) }
+
+  private func noteETags(of response: HTTPResponse) {
+    let isAlibaba =
+      session.settings.endpoint.isIn("aliyuncs.com")
+      || response.headers.fields.contains { $0.name.lowercased().hasPrefix("x-oss-") }
+    if isAlibaba || isEncrypted(response) { sawOpaqueETags.store(true, ordering: .relaxed) }
+  }
+
   /// Begins an object that is sent in parts.
   public func beginMultipart(_ key: String) async throws -> MultipartUpload {
     try requireKey(key, for: .beginMultipart)
@@ -10,6 +22,7 @@ extension S3Store {
     request.query = [(name: "uploads", value: "")]
     request.headers = [(name: "Content-Type", value: "application/octet-stream")]
     let response = try await session.send(request)
+    noteETags(of: response)
     guard let root = XMLNode.parse(response.body), root.name.hasPrefix("InitiateMultipartUpload"),
       let id = root["UploadId"], !id.isEmpty
     else { throw unexpected(response, request) }
@@ -26,6 +39,7 @@ extension S3Store {
     request.headers = [(name: "Content-MD5", value: base64(md5))]
     request.body = payload
     let response = try await session.send(request)
+    noteETags(of: response)
     guard let etag = try checkedETag(response, md5: md5, key: upload.key) else {
       throw session.notS3("a part without an ETag")
     }
@@ -82,6 +96,7 @@ extension S3Store {
         operation: StoreOperation.complete.rawValue, detail: "the answer is no XML document", retryAfter: nil)
     }
     guard root.name.hasPrefix("CompleteMultipartUpload") else { throw unexpected(response, request) }
+    noteETags(of: response)
     return root["ETag"].flatMap(plainETag)
   }
 

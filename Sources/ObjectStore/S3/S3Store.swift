@@ -12,6 +12,8 @@ public final class S3Store: ObjectStore {
   let hashing: BlockingPool
   /// Whether the server turned out not to know deletions of many keys at once.
   let deletesOneByOne = Atomic<Bool>(false)
+  /// Whether an answer to an upload showed that ETags of joined objects are not made of MD5s.
+  let sawOpaqueETags = Atomic<Bool>(false)
 
   /// A store over settings and credentials. Without a transport it makes a client of its own; `clock` is this machine's.
   public init(
@@ -57,11 +59,18 @@ public final class S3Store: ObjectStore {
     var request = S3Request(.get, "GET", key: key)
     request.sink = .memory(limit: limit)
     let response = try await session.send(request)
+    try refusePage(response)
     // Without them nothing would tell a whole object from one whose connection broke.
     guard response.headers["content-length"] != nil || response.headers["transfer-encoding"] != nil else {
       throw session.notS3("an object without a length")
     }
     return response
+  }
+
+  /// Throws where a successful answer is a page for people, as those of networks that ask to sign in are. No object is one.
+  private func refusePage(_ response: HTTPResponse) throws {
+    guard response.headers["content-type"]?.lowercased().hasPrefix("text/html") == true else { return }
+    throw session.notS3("HTTP \(response.status) with an HTML page")
   }
 
   /// Whether a whole object's bytes match its ETag, so far as that is an MD5.
@@ -84,7 +93,21 @@ public final class S3Store: ObjectStore {
     var request = S3Request(.read, "GET", key: key)
     request.headers = [(name: "Range", value: "bytes=\(offset)-\(offset + target.count - 1)")]
     request.sink = .buffer(target)
-    let response = try await session.exchange(request)
+    let response: HTTPResponse
+    do {
+      response = try await session.exchange(request)
+      if response.isSuccess { try refusePage(response) }
+      if response.status == 200, offset > 0, response.headers["content-range"] == nil {
+        throw session.notS3("HTTP 200 without the range that was asked for")
+      }
+    } catch let error as StoreError {
+      // To a range beyond the end Alibaba OSS answers with the whole object (help.aliyun.com/en/oss, how-to-obtain-oss-resources-by-segmenting-http-range-requests).
+      guard case .notS3 = error, let info = try await head(key), info.size - target.count < offset else {
+        throw error
+      }
+      throw StoreError.short(
+        key: key, expected: target.count, received: max(0, info.size - min(offset, info.size)))
+    }
     if response.status == 416 { throw StoreError.short(key: key, expected: target.count, received: 0) }
     guard response.isSuccess else { throw session.error(S3Problem(response), request) }
     try checkRange(response, key: key, offset: offset, count: target.count)
@@ -137,12 +160,15 @@ public final class S3Store: ObjectStore {
 
   /// The MD5 that an answer's ETag is. Nil where it is something else, as those of joined parts and of encrypting servers are.
   private func md5(in response: HTTPResponse) -> [UInt8]? {
-    let isEncrypting = response.headers.fields.contains {
-      $0.name.lowercased().hasPrefix("x-amz-server-side-encryption")
-    }
-    guard !isEncrypting, let etag = response.headers["etag"].flatMap(plainETag), let digest = bytes(hex: etag)
+    guard !isEncrypted(response), let etag = response.headers["etag"].flatMap(plainETag),
+      let digest = bytes(hex: etag)
     else { return nil }
     return digest.count == 16 ? digest : nil
+  }
+
+  /// Whether an answer tells of encryption by the server.
+  func isEncrypted(_ response: HTTPResponse) -> Bool {
+    response.headers.fields.contains { $0.name.lowercased().hasPrefix("x-amz-server-side-encryption") }
   }
 
   /// Believes an answer to be the range that was asked for: by its Content-Range (rclone sends that with a 200), or where the whole
