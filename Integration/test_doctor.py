@@ -51,6 +51,8 @@ class Elsewhere:
     access_key: str = "AKIAABCDEFGHIJKLWXYZ"
     secret_key: str = "NotToBeSeenAnywhere1234"
     region: str = "us-east-1"
+    virtual: bool = False
+    ca_file: str = ""
 
 
 # Places that work.
