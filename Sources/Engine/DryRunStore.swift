@@ -6,6 +6,7 @@ struct DryRunStore: ObjectStore {
   let base: any ObjectStore
 
   var name: String { base.name }
+  var hasOpaqueETags: Bool { base.hasOpaqueETags }
 
   func get(_ key: String, limit: Int) async throws -> [UInt8] { try await base.get(key, limit: limit) }
   func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {

@@ -35,6 +35,7 @@ extension Transfer {
     ck_curl_set_long(easy, CURLOPT_BUFFERSIZE, options.bufferSize)
     ck_curl_set_long(easy, CURLOPT_UPLOAD_BUFFERSIZE, options.bufferSize)
     ck_curl_set_long(easy, CURLOPT_CONNECTTIMEOUT_MS, max(1, Int(options.connectSeconds * 1000)))
+    ck_curl_set_long(easy, CURLOPT_TIMEOUT, options.totalSeconds)
     ck_curl_set_long(easy, CURLOPT_LOW_SPEED_LIMIT, 1)
     ck_curl_set_long(easy, CURLOPT_LOW_SPEED_TIME, options.stallSeconds)
     ck_curl_set_offset(easy, CURLOPT_MAX_SEND_SPEED_LARGE, curl_off_t(options.mostSent))

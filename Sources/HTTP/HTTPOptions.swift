@@ -6,6 +6,8 @@ public struct HTTPOptions: Sendable {
   public var connectSeconds = 10.0
   /// Seconds without a single byte in either direction after which a transfer is given up.
   public var stallSeconds = 60
+  /// Seconds that a whole request may take; 0 for as many as it does, as long as bytes come.
+  public var totalSeconds = 0
   /// A file of certificates (PEM) to trust instead of the system's; nil for the system's.
   public var caFile: String?
   /// Whether servers must prove who they are. False only where a user said so in so many words.

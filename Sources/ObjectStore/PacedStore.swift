@@ -4,7 +4,7 @@ import Synchronization
 
 /// A store whose transfers together take no more of the line than they may, so that whoever else uses it does not notice.
 public struct PacedStore: ObjectStore {
-  private let base: any ObjectStore
+  let base: any ObjectStore
   private let up: Pace?
   private let down: Pace?
 
@@ -24,6 +24,8 @@ public struct PacedStore: ObjectStore {
 
   /// The store's own.
   public var name: String { base.name }
+  /// The store's own.
+  public var hasOpaqueETags: Bool { base.hasOpaqueETags }
 
   /// Stores an object when its turn has come.
   @discardableResult

@@ -104,7 +104,8 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   public func copyPart(
     _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
   ) async throws -> PartReceipt? {
-    let behind: any ObjectStore = (other as? RetryingStore<Base>)?.base ?? other
+    let unpaced = (other as? PacedStore)?.base ?? other
+    let behind: any ObjectStore = (unpaced as? RetryingStore<Base>)?.base ?? unpaced
     return try await run(.copyPart) {
       try await base.copyPart(upload, number: number, of: key, in: behind, range: range)
     }

@@ -160,7 +160,8 @@ enum Proxy {
   static func of(_ settings: S3Settings, _ variables: [String: String]) -> String? {
     let names =
       settings.usesTLS
-      ? ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] : ["http_proxy", "all_proxy", "ALL_PROXY"]
+      ? ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+      : ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]
     guard let proxy = names.compactMap({ variables[$0] }).first(where: { !$0.isEmpty }) else { return nil }
     let excepted = (variables["no_proxy"] ?? variables["NO_PROXY"] ?? "").split { $0 == "," || $0 == " " }
     let host = settings.host

@@ -8,13 +8,14 @@ extension Examination {
     do {
       let bytes = try await store.get(ObjectKey.repository, limit: 1 << 20)
       let info = try RepositoryInfo.decode(bytes)
+      isRepository = true
       report.add(
         "repository", .ok,
         "\(info.id.prefix(8)), made \(info.created.localMinute), chunks of \(Quantity.format(bytes: info.chunkSize))"
       )
     } catch StoreError.missing {
       let others = (try? await store.list("").objects.map(\.key)) ?? []
-      let other = others.first { !$0.hasPrefix(ObjectKey.doctor) }
+      let other = others.first { !Leftovers.isOurs($0) }
       if let other {
         report.add(
           "repository", .failed,
@@ -22,6 +23,8 @@ extension Examination {
             ? "ckbackup.json is missing, and there are packs: ckbackup init --recreate writes it anew"
             : "the place is not empty (\(other.debugDescription), for example) and is no repository: choose a prefix of its own"
         )
+        // Nothing is tried out among what is somebody else's.
+        throw ExaminationEnd()
       } else {
         report.add(
           "repository", .warning, "none yet, and the place is empty", run: "ckbackup init --repo \(place)")
@@ -29,6 +32,8 @@ extension Examination {
     } catch let error as StoreError where error.isDenial {
       report.add("repository", .info, "ckbackup.json may not be read by these credentials")
     } catch let error as CancellationError {
+      throw error
+    } catch let error as ExaminationEnd {
       throw error
     } catch {
       report.add("repository", error)
@@ -44,7 +49,7 @@ extension Examination {
       ObjectKey.deletions, ObjectKey.ledger,
     ].map { (name: String($0.prefix { $0 != "/" }), key: "\($0)doctor-\(random)") }
     let check = PermissionCheck(
-      store, s3: s3, key: "\(base)/object", lasting: ObjectKey.doctor + "undeletable",
+      store, s3: s3, key: "\(base)/object", lasting: Leftovers.lasting,
       existing: ObjectKey.repository, folders: folders)
     mayHaveStored = true
     let found = try await check.run()
@@ -67,7 +72,7 @@ extension Examination {
       advice: found.write == .refused && found.folders.contains { $0.write == .allowed }
         ? "may write packs, but not doctor/, where things are tried: docs/security.md allows it" : nil)
     for command in CommandNeeds.all { add(command, found) }
-    if found.delete == .allowed {
+    if found.delete == .allowed, isRepository {
       let count = try? await Leftovers.removeOld(of: store)
       if let count, count > 0 {
         report.add(

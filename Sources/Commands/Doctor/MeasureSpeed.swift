@@ -30,6 +30,13 @@ extension Examination {
   /// Bytes a second of one request at a time and of as many as are configured.
   mutating func measureThroughput(_ store: any ObjectStore, isDirectory: Bool) async throws {
     guard report.permissions?.write == .allowed, report.permissions?.delete == .allowed else { return }
+    let keeps = report.probes.contains {
+      ["versioning", "object-lock"].contains($0.name) && $0.outcome == .holds
+    }
+    guard !keeps else {
+      report.add("throughput", .info, "not measured: the bucket keeps versions of what is removed")
+      return
+    }
     let most = isDirectory ? 1 : environment.configuration.connections
     let folder = "\(base)/throughput"
     let key: @Sendable (Int) -> String = { "\(folder)/\($0)" }

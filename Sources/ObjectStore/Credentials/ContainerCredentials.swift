@@ -60,7 +60,10 @@ struct ContainerCredentials: CredentialsSource {
 extension Endpoint {
   /// Whether it is this machine itself, by a name or address that cannot be anybody else's.
   var isLoopback: Bool {
-    let numbers = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+    let numbers = host.split(separator: ".", omittingEmptySubsequences: false).map {
+      // Numbers that begin with 0 are octal to some readers.
+      $0.count > 1 && $0.first == "0" ? nil : UInt8($0)
+    }
     return host == "localhost" || host == "[::1]"
       || numbers.count == 4 && numbers[0] == 127 && !numbers.contains(nil)
   }

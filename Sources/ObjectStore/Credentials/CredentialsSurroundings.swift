@@ -25,12 +25,14 @@ public struct CredentialsSurroundings: Sendable {
     var network = HTTPOptions()
     network.connections = 1
     network.stallSeconds = 20
+    network.totalSeconds = 60
     network.caFile = variables["AWS_CA_BUNDLE"].flatMap { $0.isEmpty ? nil : $0 }
     var machine = network
     machine.usesProxies = false
     // Where there is no such service, packets to its address often vanish; a laptop must not wait for them.
     machine.connectSeconds = 1
     machine.stallSeconds = 5
+    machine.totalSeconds = 10
     self.network = { [network] in HTTPClient(network) }
     self.machine = { [machine] in HTTPClient(machine) }
   }

@@ -11,6 +11,8 @@ public struct ProfileCredentials: CredentialsSource {
   private let name: String
   /// Whether somebody named the profile, so that it must be there.
   private let isNamed: Bool
+  /// Whether the configuration names it, so that nothing else may take its place; `AWS_PROFILE` may be there for a region alone.
+  private let isChosen: Bool
   private let region: String
   private let surroundings: CredentialsSurroundings
 
@@ -19,6 +21,7 @@ public struct ProfileCredentials: CredentialsSource {
   public init(profile: String? = nil, region: String = "us-east-1", _ surroundings: CredentialsSurroundings) {
     let named = profile ?? namedProfile(surroundings.variables)
     isNamed = named != nil
+    isChosen = profile != nil
     name = named ?? "default"
     self.region = region
     self.surroundings = surroundings
@@ -36,7 +39,7 @@ public struct ProfileCredentials: CredentialsSource {
         cure: "Name another, or write it there")
     }
     guard let source = try source(of: profile, in: files, isBase: false, through: []) else {
-      guard isNamed else { throw CredentialsError.missing(looked: [profile.place]) }
+      guard isChosen else { throw CredentialsError.missing(looked: [profile.place]) }
       throw CredentialsError.failed(
         place: profile.place, reason: "it names no credentials",
         cure: "Give it keys, a role_arn, a credential_process or an sso_session")

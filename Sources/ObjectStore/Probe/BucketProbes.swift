@@ -96,6 +96,11 @@ extension S3Session {
       (name: "list-type", value: "2"), (name: "max-keys", value: "1"),
       (name: "prefix", value: settings.full("doctor/")),
     ]
-    return try await !other.exchange(request).isSuccess
+    let answer = try await other.exchange(request)
+    guard answer.status < 500, answer.status != 429 else {
+      throw StoreError.transient(
+        operation: StoreOperation.list.rawValue, detail: "HTTP \(answer.status)", retryAfter: nil)
+    }
+    return !answer.isSuccess
   }
 }

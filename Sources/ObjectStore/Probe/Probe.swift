@@ -148,6 +148,8 @@ public struct ProbeSuite: Sendable {
     } catch let error as StoreError {
       switch error {
       case .unreachable, .gaveUp(.unreachable, _, _): throw error
+      case .transient, .gaveUp, .credentials, .denied, .full:
+        return ProbeResult(probe, .unknown, describe(error))
       case .unsupported: return ProbeResult(probe, .doesNotHold, "the store says that it cannot do this")
       default: return ProbeResult(probe, .doesNotHold, describe(error))
       }

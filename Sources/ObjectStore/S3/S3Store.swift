@@ -166,9 +166,16 @@ public final class S3Store: ObjectStore {
     return digest.count == 16 ? digest : nil
   }
 
-  /// Whether an answer tells of encryption by the server.
+  /// Whether an answer tells of encryption by the server that makes ETags something else than MD5s. What Amazon encrypts with keys of its
+  /// own, as it does with everything since 2023, keeps them (docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
   func isEncrypted(_ response: HTTPResponse) -> Bool {
-    response.headers.fields.contains { $0.name.lowercased().hasPrefix("x-amz-server-side-encryption") }
+    response.headers.fields.contains { field in
+      let name = field.name.lowercased()
+      guard name.hasPrefix("x-amz-server-side-encryption") else { return false }
+      return
+        !(name == "x-amz-server-side-encryption" && field.value == "AES256"
+        && session.settings.endpoint.isAmazon)
+    }
   }
 
   /// Believes an answer to be the range that was asked for: by its Content-Range (rclone sends that with a 200), or where the whole
