@@ -31,6 +31,7 @@ struct ErrorText: Sendable {
     case let error as SecondPlaceError: self = .second(error)
     case let error as FormatError: self = .format(error)
     case let error as StoreError: self = .store(error)
+    case let error as LifecycleError: self = .lifecycle(error)
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
@@ -318,6 +319,19 @@ struct ErrorText: Sendable {
     }
   }
 
+  private static func lifecycle(_ error: LifecycleError) -> ErrorText {
+    switch error {
+    case .unsupported(let answer):
+      ErrorText(
+        "this server has no lifecycle rules (\(clause(answer))), so nothing was set: prune ends unfinished uploads.",
+        code: .failed)
+    case .changed:
+      ErrorText(
+        "somebody changed the bucket's rules meanwhile, so nothing was written. Run the same command again.",
+        code: .failed)
+    }
+  }
+
   private static func credentials(_ error: CredentialsError) -> ErrorText {
     switch error {
     case .missing(let looked):
@@ -369,7 +383,9 @@ struct ErrorText: Sendable {
   private static func words(for operation: String) -> String {
     [
       "put": "write", "get": "read", "head": "read", "uploadPart": "write", "beginMultipart": "write",
-      "complete": "write", "copyPart": "copy", "listUploads": "list uploads of", "abort": "end the upload of",
+      "complete": "write", "copyPart": "copy", "lifecycle": "read the lifecycle rules of",
+      "setLifecycle": "change the lifecycle rules of", "listUploads": "list uploads of",
+      "abort": "end the upload of",
     ][
       operation] ?? operation
   }
