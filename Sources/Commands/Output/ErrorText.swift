@@ -148,6 +148,7 @@ struct ErrorText: Sendable {
         code: .wrongUse)
     case .damaged(let damages):
       return ErrorText(lines: damages.flatMap(\.sentences) + Damage.cure(of: damages), code: .damage)
+    case .frozen(let report): return ErrorText(report.sentence, code: .failed)
     case .targetExists(let path):
       return ErrorText(
         "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
@@ -384,7 +385,8 @@ struct ErrorText: Sendable {
     [
       "put": "write", "get": "read", "head": "read", "uploadPart": "write", "beginMultipart": "write",
       "complete": "write", "copyPart": "copy", "lifecycle": "read the lifecycle rules of",
-      "setLifecycle": "change the lifecycle rules of", "listUploads": "list uploads of",
+      "setLifecycle": "change the lifecycle rules of", "thaw": "bring back from the archive",
+      "listUploads": "list uploads of",
       "abort": "end the upload of",
     ][
       operation] ?? operation

@@ -16,14 +16,6 @@ struct LifecycleWords {
     (ObjectKey.doctor, "what doctor left", false),
   ]
 
-  /// Classes whose objects must be brought back before they can be read: Amazon's, Alibaba's.
-  private static let archives: Set<String> = [
-    "GLACIER", "DEEP_ARCHIVE", "ARCHIVE", "COLDARCHIVE", "DEEPCOLDARCHIVE",
-  ]
-
-  /// Whether objects of a class must be brought back before they can be read.
-  static func isArchive(_ storageClass: String) -> Bool { archives.contains(storageClass.uppercased()) }
-
   /// What the rule does, a clause for each action.
   func effects(_ rule: LifecycleRule) -> [String] {
     let nouns = touched(rule).map(\.noun)
@@ -56,7 +48,7 @@ struct LifecycleWords {
       case .delete(let when) where !needed.isEmpty:
         return
           "\(name) deletes \(Self.list(needed.map(\.noun))) (\(when)): take it away or give it another prefix, or backups are lost"
-      case .move(let storageClass, _) where Self.isArchive(storageClass):
+      case .move(let storageClass, _) where ArchiveClass(storageClass) != nil:
         let others = needed.filter { $0.prefix != ObjectKey.packs }
         guard !others.isEmpty else { return nil }
         return
