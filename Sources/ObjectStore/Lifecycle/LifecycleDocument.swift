@@ -23,6 +23,9 @@ public struct LifecycleDocument: Equatable, Sendable {
   private let pieces: XMLPieces?
   private let hasBarePrefixes: Bool
 
+  /// With what a server answers that has no rules for a bucket: S3's code, and Alibaba OSS's.
+  static let codesOfNone = ["NoSuchLifecycleConfiguration", "NoSuchLifecycle"]
+
   /// A bucket without rules.
   public init() {
     (bytes, rules, smallestMoved, pieces, hasBarePrefixes) = ([], [], nil, nil, false)

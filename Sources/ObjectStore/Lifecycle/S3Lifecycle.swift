@@ -19,10 +19,7 @@ extension S3Store {
     request.query = [(name: "lifecycle", value: "")]
     let response = try await patiently(request)
     let problem = S3Problem(response)
-    // The second is Alibaba OSS's.
-    if ["NoSuchLifecycleConfiguration", "NoSuchLifecycle"].contains(problem.code) {
-      return LifecycleDocument()
-    }
+    if LifecycleDocument.codesOfNone.contains(problem.code) { return LifecycleDocument() }
     try refuse(response, problem, request)
     let smallest = response.headers["x-amz-transition-default-minimum-object-size"]
     // rclone gives a listing of the bucket.
@@ -57,7 +54,13 @@ extension S3Store {
     }
     let response = try await patiently(request)
     try refuse(response, S3Problem(response), request)
-    return try await lifecycle()
+    // A service of many machines may show the old rules for a moment.
+    var stored = try await lifecycle()
+    for pause in [300, 1000] where stored.rules != new.rules {
+      try await Task.sleep(for: .milliseconds(pause))
+      stored = try await lifecycle()
+    }
+    return stored
   }
 
   private func refuse(_ response: HTTPResponse, _ problem: S3Problem, _ request: S3Request) throws {
