@@ -64,6 +64,8 @@ class Upload:
 class Bucket:
     objects: dict = field(default_factory=dict)
     uploads: dict = field(default_factory=dict)
+    # The document as it came, or None.
+    lifecycle: bytes | None = None
 
 
 class Refusal(Exception):
@@ -238,7 +240,9 @@ class Request(http.server.BaseHTTPRequestHandler):
         if "location" in self.query:
             return self.reply(200, f"<LocationConstraint>oss-{REGION}</LocationConstraint>")
         if "lifecycle" in self.query:
-            raise Refusal(404, "NoSuchLifecycle", "No Row found in Lifecycle Table.")
+            if self.bucket.lifecycle is None:
+                raise Refusal(404, "NoSuchLifecycle", "No Row found in Lifecycle Table.")
+            return self.reply(200, body=self.bucket.lifecycle)
         prefix, encode = self.query.get("prefix", ""), "encoding-type" in self.query
         after = self.query.get("continuation-token") or self.query.get("start-after") or self.query.get("marker") or ""
         most = min(int(self.query.get("max-keys", 100)), 1000)
@@ -258,6 +262,22 @@ class Request(http.server.BaseHTTPRequestHandler):
                    f"<Prefix>{name(prefix)}</Prefix><MaxKeys>{most}</MaxKeys>"
                    f"{'<EncodingType>url</EncodingType>' if encode else ''}<IsTruncated>{str(more).lower()}</IsTruncated>"
                    f"{token}{entries}<KeyCount>{len(page)}</KeyCount></ListBucketResult>")
+
+    def put_bucket(self):
+        if "lifecycle" not in self.query:
+            raise Refusal(*NOT_IMPLEMENTED)
+        rules = ElementTree.fromstring(self.body).findall("Rule")
+        elements = {element.tag for rule in rules for element in rule}
+        if not rules or elements - {"ID", "Prefix", "Status", "Expiration", "Transition", "AbortMultipartUpload", "Tag", "Filter"}:
+            raise Refusal(400, "MalformedXML", "The XML you provided was not well-formed or did not validate.")
+        self.bucket.lifecycle = self.body
+        self.reply(200)
+
+    def delete_bucket(self):
+        if "lifecycle" not in self.query:
+            raise Refusal(*NOT_IMPLEMENTED)
+        self.bucket.lifecycle = None
+        self.reply(204)
 
     def post_bucket(self):
         if "delete" not in self.query:

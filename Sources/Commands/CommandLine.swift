@@ -10,7 +10,7 @@ public enum CommandLine {
     InitCommand.self, PushCommand.self, ListCommand.self, ShowCommand.self, DiffCommand.self,
     VerifyCommand.self, RestoreCommand.self, ResumeCommand.self, ExportCommand.self,
     CopyCommand.self, RepairCommand.self, PruneCommand.self, CheckCommand.self, TagCommand.self,
-    RemoveCommand.self, DoctorCommand.self,
+    RemoveCommand.self, LifecycleCommand.self, DoctorCommand.self,
   ]
 
   static let specs = commands.map { $0.spec }

@@ -40,6 +40,8 @@ struct ChunkFetcher: Sendable {
   let store: any ObjectStore
   let resources: Resources
   let progress: Progress
+  /// Asks for packs that are in an archive class; their chunks are left out. Without it such a pack is an error.
+  var thaws: Thaws?
 
   /// What could not be had of a pack.
   struct Loss: Sendable {
@@ -48,7 +50,8 @@ struct ChunkFetcher: Sendable {
     let chunks: [WantedChunk]
   }
 
-  /// Fetches all ranges, several at once, and gives what is lost or damaged; it goes on after each loss.
+  /// Fetches all ranges, several at once, and gives what is lost or damaged; it goes on after each loss, and past packs that are in an
+  /// archive class.
   ///
   /// - Parameter deliver: called on a blocking thread for each chunk that matches its digest.
   /// - Throws: what `deliver` throws, and any store error that does not mean damage.
@@ -65,7 +68,9 @@ struct ChunkFetcher: Sendable {
       for (range, result) in try await load(pair) {
         switch result {
         case .success(let bytes): read.append((range, bytes))
-        case .failure(let kind): losses.append(Loss(pack: range.pack, kind: kind.kind, chunks: range.chunks))
+        case .failure(.damage(let kind)):
+          losses.append(Loss(pack: range.pack, kind: kind, chunks: range.chunks))
+        case .failure(.frozen): break
         }
       }
       let settled = read
@@ -76,18 +81,26 @@ struct ChunkFetcher: Sendable {
     }.flatMap { $0 }
   }
 
-  private struct LossKind: Error { let kind: Damage.Kind }
+  private enum Unread: Error {
+    case damage(Damage.Kind)
+    case frozen
+  }
 
-  private func load(_ ranges: [FetchRange]) async throws -> [(FetchRange, Result<Slice, LossKind>)] {
+  private func load(_ ranges: [FetchRange]) async throws -> [(FetchRange, Result<Slice, Unread>)] {
     try await concurrently(ranges, limit: ranges.count) { range in
+      if let thaws, thaws.isAsked(range.pack) { return (range, .failure(.frozen)) }
       let buffer = try await resources.buffers.take()
       do {
         try await store.read(range.pack, at: range.offset, into: WritableSlice(buffer, 0..<range.length))
       } catch StoreError.missing {
-        return (range, .failure(LossKind(kind: .missing)))
+        return (range, .failure(.damage(.missing)))
       } catch StoreError.short(_, let expected, let received) {
         let found = range.offset + received
-        return (range, .failure(LossKind(kind: .wrongSize(expected: range.offset + expected, found: found))))
+        return (range, .failure(.damage(.wrongSize(expected: range.offset + expected, found: found))))
+      } catch let error as StoreError {
+        guard let thaws, error.isArchived else { throw error }
+        try await thaws.ask(range.pack)
+        return (range, .failure(.frozen))
       }
       progress.add(transferred: range.length)
       return (range, .success(buffer.slice(0..<range.length)))
@@ -133,12 +146,13 @@ struct ChunkFetcher: Sendable {
     for chunk in chunks {
       let single = FetchRange(pack: range.pack, offset: chunk.offset, length: chunk.length, chunks: [chunk])
       for (range, result) in try await load([single]) {
-        guard case .success(let bytes) = result else {
-          lost.append(chunk)
-          continue
+        switch result {
+        case .failure(.frozen): break
+        case .failure(.damage): lost.append(chunk)
+        case .success(let bytes):
+          let wrong = try await resources.disk.run { try check([(range, bytes)], deliver) }
+          if !wrong.isEmpty { lost.append(chunk) }
         }
-        let wrong = try await resources.disk.run { try check([(range, bytes)], deliver) }
-        if !wrong.isEmpty { lost.append(chunk) }
       }
     }
     return lost.isEmpty ? [] : [Loss(pack: range.pack, kind: .wrongContent, chunks: lost)]

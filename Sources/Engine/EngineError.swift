@@ -32,6 +32,8 @@ public enum EngineError: Error, Sendable {
   case badAddress(String)
   /// The repository lacks or has damaged what is needed.
   case damaged([Damage])
+  /// Packs are in an archive class; they were asked for, and everything else was done.
+  case frozen(ThawReport)
   /// Something stands at the target.
   case targetExists(path: String)
   /// A target without a name of its own, such as `.` or `/`.

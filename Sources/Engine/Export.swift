@@ -33,14 +33,15 @@ public struct Export: Sendable {
   /// The snapshot's files lie beside the target until the export is done; one that was interrupted goes on with what it had fetched.
   ///
   /// - Throws: `ExportError`, and what `Restore.run` throws.
-  public func run(_ snapshot: Snapshot, to path: String, options: ModelExport.Options) async throws -> Report
-  {
+  public func run(
+    _ snapshot: Snapshot, to path: String, options: ModelExport.Options, thaw: ThawWish = ThawWish()
+  ) async throws -> Report {
     let target = try await resources.disk.run {
       try RestoreTarget(path: path, snapshot: snapshot, single: nil, overwrite: false)
     }
     let files = try await resources.disk.run { try FetchedFiles(target.partialPath + "-files") }
     do {
-      let fetched = try await fetch(snapshot, to: files)
+      let fetched = try await fetch(snapshot, to: files, thaw)
       let model = try await write(files.content, to: target, options)
       try await resources.disk.run {
         try target.publish()
@@ -57,7 +58,9 @@ public struct Export: Sendable {
   }
 
   /// Brings the files that hold weights, and gives the bytes that came from the store.
-  private func fetch(_ snapshot: Snapshot, to files: FetchedFiles) async throws -> Int {
+  private func fetch(
+    _ snapshot: Snapshot, to files: FetchedFiles, _ thaw: ThawWish
+  ) async throws -> Int {
     let manifest = try await repository.manifest(of: snapshot)
     let paths = manifest.files.map(\.path)
     let single = manifest.kind == .file ? paths.first : nil
@@ -67,7 +70,7 @@ public struct Export: Sendable {
     // The slash keeps the name of a snapshot that is one file.
     return try await restore.run(
       snapshot, to: files.content + (single == nil ? "" : "/"),
-      options: .init(selection: Selection(part: part))
+      options: .init(selection: Selection(part: part), thaw: thaw)
     ).fetchedBytes
   }
 

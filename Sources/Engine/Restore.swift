@@ -16,12 +16,18 @@ public struct Restore: Sendable {
     public var overwrite: Bool
     /// A directory whose files may hold chunks already.
     public var seed: String?
+    /// What to do about packs in an archive class.
+    public var thaw: ThawWish
 
     /// Everything, to a new place.
-    public init(selection: Selection = Selection(), overwrite: Bool = false, seed: String? = nil) {
+    public init(
+      selection: Selection = Selection(), overwrite: Bool = false, seed: String? = nil,
+      thaw: ThawWish = ThawWish()
+    ) {
       self.selection = selection
       self.overwrite = overwrite
       self.seed = seed
+      self.thaw = thaw
     }
   }
 
@@ -56,8 +62,8 @@ public struct Restore: Sendable {
 
   /// Restores a snapshot to a path.
   ///
-  /// - Throws: `EngineError` (`damaged` names what is lost; the part that could be had stays beside the target and is used when the
-  ///   restore is run again), `FormatError`, `StoreError`, `SystemError`, `CancellationError`.
+  /// - Throws: `EngineError` (`damaged` names what is lost, `frozen` counts packs that were asked for; the part that could be had stays
+  ///   beside the target and is used when the restore is run again), `FormatError`, `StoreError`, `SystemError`, `CancellationError`.
   public func run(_ snapshot: Snapshot, to path: String, options: Options) async throws -> Report {
     progress.begin(.prepare)
     if options.selection.part == .record { return try await restoreRecord(snapshot, to: path, options) }
@@ -81,7 +87,7 @@ public struct Restore: Sendable {
     try await resources.disk.run { try writer.createFiles(plan.files) }
     let seeded = try await seed(options.seed, work)
     let fetched = work.remainingBytes
-    try await fetch(manifest, snapshot, work)
+    try await fetch(manifest, snapshot, work, options.thaw)
 
     progress.begin(.finish)
     try await resources.disk.run {
@@ -143,14 +149,20 @@ public struct Restore: Sendable {
     return before - work.remainingBytes
   }
 
-  private func fetch(_ manifest: Manifest, _ snapshot: Snapshot, _ work: RestoreWork) async throws {
+  private func fetch(
+    _ manifest: Manifest, _ snapshot: Snapshot, _ work: RestoreWork, _ thaw: ThawWish
+  ) async throws {
     progress.begin(.fetch, total: work.remainingBytes)
-    let ranges = work.wanted().sorted { $0.key < $1.key }.flatMap { pack, chunks in
-      FetchRange.ranges(of: chunks, in: manifest.packs[pack].key, limit: resources.buffers.bufferSize)
-    }
-    let fetcher = ChunkFetcher(store: repository.store, resources: resources, progress: progress)
-    let losses = try await fetcher.fetch(ranges) { chunk, _, bytes in try work.write(chunk.id, bytes) }
-    if !losses.isEmpty { throw EngineError.damaged(Damage.of(losses, in: [(snapshot, manifest)])) }
+    let thaws = Thaws(repository, thaw)
+    let fetcher = ChunkFetcher(
+      store: repository.store, resources: resources, progress: progress, thaws: thaws)
+    repeat {
+      let ranges = work.wanted().sorted { $0.key < $1.key }.flatMap { pack, chunks in
+        FetchRange.ranges(of: chunks, in: manifest.packs[pack].key, limit: resources.buffers.bufferSize)
+      }
+      let losses = try await fetcher.fetch(ranges) { chunk, _, bytes in try work.write(chunk.id, bytes) }
+      if !losses.isEmpty { throw EngineError.damaged(Damage.of(losses, in: [(snapshot, manifest)])) }
+    } while try await thaws.settle()
   }
 
   private func checkRoom(_ target: RestoreTarget, needed: Int) async throws {

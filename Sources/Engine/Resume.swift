@@ -50,20 +50,22 @@ public struct Resume: Sendable {
   private let directory: String
   private let run: String
   private let progress: Progress
+  private let thaw: ThawWish
   private let notify: @Sendable (Notice) -> Void
   private let willRestore: @Sendable (Snapshot, Repository) async throws -> Void
   private let pool = BlockingPool(threads: 1)
 
-  /// A look for the newest checkpoint of `run`, whose checkpoints lie in `directory`; `notify` hears of what is remarkable, and
-  /// `willRestore` of a snapshot before anything of it is fetched.
+  /// A look for the newest checkpoint of `run`, whose checkpoints lie in `directory`; `thaw` says what to do about packs in an archive
+  /// class. `notify` hears of what is remarkable, and `willRestore` of a snapshot before anything of it is fetched.
   public init(
-    _ run: String, in directory: String, progress: Progress,
+    _ run: String, in directory: String, progress: Progress, thaw: ThawWish = ThawWish(),
     willRestore: @escaping @Sendable (Snapshot, Repository) async throws -> Void = { _, _ in },
     notify: @escaping @Sendable (Notice) -> Void
   ) {
     self.run = run
     self.directory = directory
     self.progress = progress
+    self.thaw = thaw
     self.notify = notify
     self.willRestore = willRestore
   }
@@ -107,6 +109,7 @@ public struct Resume: Sendable {
     defer { flock(root.descriptor, LOCK_UN) }
     let restore = ResumeRestore(
       directory: directory, root: root, repository: repository, resources: resources, progress: progress,
+      thaw: thaw,
       notify: notify, willRestore: willRestore)
     let now = try await look()
     do {

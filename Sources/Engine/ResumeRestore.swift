@@ -14,6 +14,7 @@ struct ResumeRestore: Sendable {
   let repository: Repository
   let resources: Resources
   let progress: Progress
+  let thaw: ThawWish
   let notify: @Sendable (Resume.Notice) -> Void
   /// Is told of a snapshot before anything of it is fetched.
   let willRestore: @Sendable (Snapshot, Repository) async throws -> Void
@@ -39,7 +40,7 @@ struct ResumeRestore: Sendable {
     if !isWhole {
       try await willRestore(snapshot, repository)
       let restore = Restore(repository, resources: resources, progress: progress)
-      _ = try await restore.run(snapshot, to: isTaken ? wholePath : path, options: .init())
+      _ = try await restore.run(snapshot, to: isTaken ? wholePath : path, options: .init(thaw: thaw))
     }
     if isWhole || isTaken {
       try await resources.disk.run {

@@ -41,14 +41,20 @@ public struct Verify: Sendable {
     public var ledgerFailure: (any Error)?
     /// Bytes of packs that nothing needs: remains that a prune will take. 0 where nobody knows what is needed.
     public var unusedBytes = 0
+    /// Packs in an archive class, which were asked for and not read; nil where there are none.
+    public var frozen: ThawReport?
   }
 
   private let repository: Repository
   private let resources: Resources
   private let progress: Progress
+  private let thaw: ThawWish
 
-  /// A verify of a repository.
-  public init(_ repository: Repository, resources: Resources, progress: Progress) {
+  /// A verify of a repository; `thaw` says what to do about packs in an archive class.
+  public init(
+    _ repository: Repository, resources: Resources, progress: Progress, thaw: ThawWish = ThawWish()
+  ) {
+    self.thaw = thaw
     self.repository = repository
     self.resources = resources
     self.progress = progress
@@ -198,7 +204,29 @@ public struct Verify: Sendable {
         }
       }
     }
-    let fetcher = ChunkFetcher(store: repository.store, resources: resources, progress: progress)
+    let thaws = Thaws(repository, thaw)
+    let fetcher = ChunkFetcher(
+      store: repository.store, resources: resources, progress: progress, thaws: thaws)
+    var pending = packs
+    while !pending.isEmpty {
+      try await read(pending, fetcher, wanted, stored, manifests, &ledger, &report)
+      report.frozen = thaws.report
+      pending = pending.filter { thaws.isAsked($0.key) }
+      do {
+        guard try await thaws.settle() else { return }
+      } catch EngineError.frozen {
+        // Everything else is told first.
+        return
+      }
+    }
+  }
+
+  /// Reads packs once; what is in an archive class is left out.
+  private func read(
+    _ packs: [Manifest.PackReference], _ fetcher: ChunkFetcher, _ wanted: [String: Set<WantedChunk>],
+    _ stored: [String: ObjectInfo], _ manifests: [(snapshot: Snapshot, manifest: Manifest)],
+    _ ledger: inout Ledger, _ report: inout Report
+  ) async throws {
     for group in Self.groups(packs, bytes: 8 << 30) {
       let start = repository.surroundings.now()
       var ranges: [FetchRange] = []
@@ -212,13 +240,16 @@ public struct Verify: Sendable {
           }
         } catch is FormatError {
           losses.append(.init(pack: pack.key, kind: .wrongContent, chunks: []))
+        } catch let error as StoreError {
+          guard error.isArchived else { throw error }
+          try await fetcher.thaws?.ask(pack.key)
         }
         ranges += FetchRange.ranges(
           of: Array(chunks), in: pack.key, limit: resources.buffers.bufferSize)
       }
       losses += try await fetcher.fetch(ranges) { _, _, _ in }
       let bad = Set(losses.map(\.pack))
-      for pack in group {
+      for pack in group where bad.contains(pack.key) || fetcher.thaws?.isAsked(pack.key) != true {
         ledger.proofs[pack.key] = .init(
           time: start, etag: stored[pack.key]?.etag, damaged: bad.contains(pack.key))
         report.readPacks += 1

@@ -61,6 +61,12 @@ public protocol ObjectStore: Sendable {
 
   /// Uploads under `prefix` that were begun and neither completed nor aborted; empty where the store cannot tell.
   func listUploads(_ prefix: String) async throws -> [PendingUpload]
+
+  /// Whether an object can be read, or is in an archive class. Throws `.missing`.
+  func archiveState(of key: String) async throws -> ArchiveState
+
+  /// Asks for an object of an archive class to be brought back, and gives its state then. Asking twice does no harm.
+  func thaw(_ key: String, _ request: ThawRequest) async throws -> ArchiveState
 }
 
 extension ObjectStore {

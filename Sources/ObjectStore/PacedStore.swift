@@ -55,6 +55,14 @@ public struct PacedStore: ObjectStore {
   /// As the store does.
   public func delete(_ keys: [String]) async throws { try await base.delete(keys) }
   /// As the store does.
+  public func archiveState(of key: String) async throws -> ArchiveState {
+    try await base.archiveState(of: key)
+  }
+  /// As the store does.
+  public func thaw(_ key: String, _ request: ThawRequest) async throws -> ArchiveState {
+    try await base.thaw(key, request)
+  }
+  /// As the store does.
   public func beginMultipart(_ key: String) async throws -> MultipartUpload {
     try await base.beginMultipart(key)
   }

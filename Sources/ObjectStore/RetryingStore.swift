@@ -141,6 +141,16 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     try await run(.listUploads) { try await base.listUploads(prefix) }
   }
 
+  /// Whether an object can be read.
+  public func archiveState(of key: String) async throws -> ArchiveState {
+    try await run(.head) { try await base.archiveState(of: key) }
+  }
+
+  /// Asks for an object of an archive class to be brought back.
+  public func thaw(_ key: String, _ request: ThawRequest) async throws -> ArchiveState {
+    try await run(.thaw) { try await base.thaw(key, request) }
+  }
+
   /// An error that would pass for a passing one and is known not to be.
   private struct Final: Error { let error: StoreError }
 

@@ -31,6 +31,7 @@ struct ErrorText: Sendable {
     case let error as SecondPlaceError: self = .second(error)
     case let error as FormatError: self = .format(error)
     case let error as StoreError: self = .store(error)
+    case let error as LifecycleError: self = .lifecycle(error)
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
@@ -147,6 +148,7 @@ struct ErrorText: Sendable {
         code: .wrongUse)
     case .damaged(let damages):
       return ErrorText(lines: damages.flatMap(\.sentences) + Damage.cure(of: damages), code: .damage)
+    case .frozen(let report): return ErrorText(report.sentence, code: .failed)
     case .targetExists(let path):
       return ErrorText(
         "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
@@ -318,6 +320,19 @@ struct ErrorText: Sendable {
     }
   }
 
+  private static func lifecycle(_ error: LifecycleError) -> ErrorText {
+    switch error {
+    case .unsupported(let answer):
+      ErrorText(
+        "this server has no lifecycle rules (\(clause(answer))), so nothing was set: prune ends unfinished uploads.",
+        code: .failed)
+    case .changed:
+      ErrorText(
+        "somebody changed the bucket's rules meanwhile, so nothing was written. Run the same command again.",
+        code: .failed)
+    }
+  }
+
   private static func credentials(_ error: CredentialsError) -> ErrorText {
     switch error {
     case .missing(let looked):
@@ -369,7 +384,10 @@ struct ErrorText: Sendable {
   private static func words(for operation: String) -> String {
     [
       "put": "write", "get": "read", "head": "read", "uploadPart": "write", "beginMultipart": "write",
-      "complete": "write", "copyPart": "copy", "listUploads": "list uploads of", "abort": "end the upload of",
+      "complete": "write", "copyPart": "copy", "lifecycle": "read the lifecycle rules of",
+      "setLifecycle": "change the lifecycle rules of", "thaw": "bring back from the archive",
+      "listUploads": "list uploads of",
+      "abort": "end the upload of",
     ][
       operation] ?? operation
   }

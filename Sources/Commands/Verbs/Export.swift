@@ -14,7 +14,7 @@ enum ExportCommand: Command {
         "Take PREFIX off the tensors' names, for example module. or _orig_mod.; may be given several times."),
       OptionSpec("dtype", "TYPE", "Round floating-point weights to bf16 or fp16."),
       OptionSpec("max-shard-size", "SIZE", "The largest file of weights; default 5GiB."),
-    ],
+    ] + CommandSpec.thawing,
     details: """
       TARGET gets model.safetensors, or shards with an index, the configuration and the tokenizer: what transformers, vLLM and LMDeploy
       load. Weights that torch.save wrote become safetensors; their pickle is read, never executed. Shards are put together.
@@ -46,13 +46,14 @@ enum ExportCommand: Command {
       options.elementType = type
     }
     if let size = try arguments.bytes("max-shard-size") { options.maximumShard = max(1, size) }
+    let thaw = try environment.thawWish()
     let target = arguments.operands[1]
     try environment.refuseOverlap(target)
     let repository = try await environment.repository()
     let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
     let export = Export(
       repository, resources: try environment.resources(for: repository), progress: environment.progress)
-    let report = try await export.run(snapshot, to: target, options: options)
+    let report = try await export.run(snapshot, to: target, options: options, thaw: thaw)
     let model = report.model
     if let prefix = model.wrapperPrefix {
       environment.console.warn(

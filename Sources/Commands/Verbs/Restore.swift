@@ -23,7 +23,7 @@ enum RestoreCommand: Command {
       OptionSpec(
         "strict", "Fetch nothing where training could not go on here as it was: see below. Exit code 1."),
       OptionSpec("overwrite", "Replace what stands at TARGET, in one step when everything is there."),
-    ],
+    ] + CommandSpec.thawing,
     details: """
       A GLOB without a slash matches a name anywhere, one with a slash a path from the top; a directory that matches stands for all
       below it, `*` stays within a name, `**/` matches any number of directories.
@@ -59,6 +59,7 @@ enum RestoreCommand: Command {
       }
       selection.part = part
     }
+    let thaw = try environment.thawWish()
     let target = arguments.operands[1]
     try environment.refuseOverlap(target)
     if arguments.has("overwrite") { try refuseOverwriting(target, selection, environment) }
@@ -72,7 +73,8 @@ enum RestoreCommand: Command {
       report = try await restore.run(
         snapshot, to: target,
         options: .init(
-          selection: selection, overwrite: arguments.has("overwrite"), seed: arguments.string("seed")))
+          selection: selection, overwrite: arguments.has("overwrite"), seed: arguments.string("seed"),
+          thaw: thaw))
     } catch {
       if let partial = Restore.remains(of: snapshot, at: target) {
         environment.console.warn(

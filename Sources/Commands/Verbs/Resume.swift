@@ -11,7 +11,7 @@ enum ResumeCommand: Command {
     operands: "DIR", operandCount: 1...1,
     options: [
       OptionSpec("run", "NAME", "The run in the repository; by default the one that DIR's path suggests.")
-    ],
+    ] + CommandSpec.thawing,
     details: """
       Standard output has the checkpoint's path and nothing else; warnings go to standard error. Checkpoints in DIR are looked at as
       check does; where the repository has a newer snapshot of the run than the newest that is complete, it is restored into DIR,
@@ -43,7 +43,7 @@ enum ResumeCommand: Command {
     try environment.refuseOverlap(directory)
     let console = environment.console
     let resume = Resume(
-      run, in: directory, progress: environment.progress,
+      run, in: directory, progress: environment.progress, thaw: try environment.thawWish(),
       willRestore: { snapshot, repository in
         for warning in try await environment.misfits(of: snapshot, .all, in: repository) {
           console.warn(warning.sentence)

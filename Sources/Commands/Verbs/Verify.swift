@@ -14,7 +14,7 @@ enum VerifyCommand: Command {
       OptionSpec("budget", "SIZE", "Deep, on the packs that were read longest ago, up to SIZE."),
       OptionSpec("sample", "PERCENT", "Deep, on so many percent of all bytes, read longest ago first."),
       OptionSpec("local", "DIR", "Compare DIR with the one SNAPSHOT that is named, without a download."),
-    ],
+    ] + CommandSpec.thawing,
     details: """
       It never stops at the first fault: everything that is wrong is listed, with the snapshots and files that it hurts, and the
       exit code is 3. With --budget a nightly run covers everything in turn; the ledger in the repository remembers what was read.
@@ -34,6 +34,7 @@ enum VerifyCommand: Command {
     let faultyPacks: Int
     let coveredSince: String?
     let unusedBytes: Int
+    let frozenPacks: Int
     let damages: [DamageDocument]
   }
 
@@ -42,11 +43,13 @@ enum VerifyCommand: Command {
       return try await LocalVerification.run(directory, environment)
     }
     let depth = try depth(environment.arguments)
+    let thaw = try environment.thawWish()
     let repository = try await environment.repository()
     let addresses = try environment.arguments.operands.map { try SnapshotAddress($0) }
     let best = environment.configuration.best
     let verify = Verify(
-      repository, resources: try environment.resources(for: repository), progress: environment.progress)
+      repository, resources: try environment.resources(for: repository), progress: environment.progress,
+      thaw: thaw)
     let report = try await verify.run(depth) { snapshots in
       addresses.isEmpty ? snapshots : try SnapshotAddress.resolve(addresses, in: snapshots, best: best)
     }
@@ -66,9 +69,14 @@ enum VerifyCommand: Command {
         snapshots: report.snapshots, packs: report.packs, bytes: report.bytes, readPacks: report.readPacks,
         readBytes: report.readBytes, faultyPacks: report.faultyPacks,
         coveredSince: report.coveredSince?.rfc3339,
-        unusedBytes: report.unusedBytes,
+        unusedBytes: report.unusedBytes, frozenPacks: report.frozen?.packs ?? 0,
         damages: report.damages.map(DamageDocument.init)))
-    if report.damages.isEmpty { return .done }
+    if report.damages.isEmpty {
+      guard let frozen = report.frozen else { return .done }
+      Console.write("error: \(frozen.sentence)\n", to: 2)
+      return .failed
+    }
+    if let frozen = report.frozen { environment.console.warn(frozen.sentence) }
     Console.write(
       "error: damaged or missing: \(Quantity.count(report.damages.count, "object")) of the repository\n",
       to: 2)

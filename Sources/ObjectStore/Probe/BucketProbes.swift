@@ -37,12 +37,14 @@ let bucketProbes: [Probe] = [
   },
   Probe("lifecycle-abort", .useful, .s3, writes: false) { it in
     let answer = try await it.raw("GET", query: [(name: "lifecycle", value: "")])
-    guard let rules = lifecycleRules(answer) else { return untold(answer) }
-    let days = rules.compactMap {
-      $0.all("AbortIncompleteMultipartUpload").first?["DaysAfterInitiation"].flatMap { Int($0) }
+    guard let rules = lifecycleRules(answer), let s3 = it.s3 else { return untold(answer) }
+    let place = s3.session.settings.full("")
+    let days = rules.filter { place.hasBytePrefix($0.prefix) }.flatMap(\.actions).compactMap { action in
+      if case .abortUploads(let days) = action { days } else { nil }
     }
     guard let days = days.min() else {
-      return .doesNotHold("no rule of the bucket ends abandoned uploads; prune does")
+      return .doesNotHold(
+        "no rule of the bucket ends abandoned uploads; prune does, or one that ckbackup lifecycle sets")
     }
     return .holds("the bucket ends abandoned uploads after \(days) days")
   },
@@ -50,18 +52,14 @@ let bucketProbes: [Probe] = [
     let answer = try await it.raw("GET", query: [(name: "lifecycle", value: "")])
     guard let rules = lifecycleRules(answer), let s3 = it.s3 else { return untold(answer) }
     let place = s3.session.settings.full("")
-    let ours = rules.first { rule in
-      guard let expiration = rule.all("Expiration").first,
-        expiration["Days"] != nil || expiration["Date"] != nil
-      else { return false }
-      let prefix = lifecyclePrefix(rule)
-      return place.hasBytePrefix(prefix) || prefix.hasBytePrefix(place)
+    for rule in rules where rule.touches(place) {
+      for case .delete(let after) in rule.actions {
+        return .doesNotHold(
+          "the bucket's rule \(quoted(rule.id)) deletes objects of the repository after \(after): take it away, or backups are lost"
+        )
+      }
     }
-    guard let ours else { return .holds("no rule of the bucket deletes objects of the repository") }
-    let after = ours.all("Expiration").first.flatMap { $0["Days"].map { "\($0) days" } ?? $0["Date"] } ?? ""
-    return .doesNotHold(
-      "the bucket's rule \(quoted(ours["ID"] ?? "")) deletes objects of the repository after \(after): take it away, or backups are lost"
-    )
+    return .holds("no rule of the bucket deletes objects of the repository")
   },
 ]
 
@@ -73,18 +71,10 @@ private func untold(_ answer: HTTPResponse) -> ProbeFinding {
 }
 
 /// The bucket's rules that are in force; nil where the server does not tell.
-private func lifecycleRules(_ answer: HTTPResponse) -> [XMLNode]? {
-  if S3Problem(answer).code == "NoSuchLifecycleConfiguration" { return [] }
-  guard answer.isSuccess, let root = XMLNode.parse(answer.body), root.name == "LifecycleConfiguration" else {
-    return nil
-  }
-  return root.all("Rule").filter { $0["Status"] == "Enabled" }
-}
-
-/// What the keys begin with that a rule is for. A rule by tags or sizes is taken for one of all keys.
-private func lifecyclePrefix(_ rule: XMLNode) -> String {
-  let filter = rule.all("Filter").first
-  return rule["Prefix"] ?? filter?["Prefix"] ?? filter?.all("And").first?["Prefix"] ?? ""
+private func lifecycleRules(_ answer: HTTPResponse) -> [LifecycleRule]? {
+  if LifecycleDocument.codesOfNone.contains(S3Problem(answer).code) { return [] }
+  guard answer.isSuccess else { return nil }
+  return LifecycleDocument(answer.body)?.rules.filter(\.isEnabled)
 }
 
 extension S3Session {
