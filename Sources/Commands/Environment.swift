@@ -8,6 +8,8 @@ import Repository
 struct Environment: Sendable {
   let arguments: Arguments
   private(set) var configuration: Configuration
+  /// What the configuration file alone says, before a repository is chosen.
+  private let file: Configuration
   let console: Console
   /// The process's environment variables.
   let variables: [String: String]
@@ -21,6 +23,8 @@ struct Environment: Sendable {
     var configuration = Configuration()
     try ConfigurationFile.load(
       named: arguments.string("config"), environment: variables, into: &configuration)
+    file = configuration
+    try configuration.choose(flags: arguments, environment: variables)
     try configuration.adopt(environment: variables)
     try configuration.adopt(flags: arguments)
     self.arguments = arguments
@@ -29,8 +33,8 @@ struct Environment: Sendable {
     console = Console(isJSON: arguments.has("json"), isQuiet: arguments.has("quiet"))
   }
 
-  /// The environment of a second repository that the command works with. It is reached as this one is, unless a configuration file of
-  /// its own says how; that file then beats the process's environment.
+  /// The environment of a second repository that the command works with. It is reached as this one is, unless it is named and its table
+  /// says how, or a configuration file of its own does; these then beat the process's environment, and flags are for the first.
   ///
   /// `option` names it on the command line, `to` or `from`; `to-config` or `from-config` names its file.
   func second(_ option: String) throws -> Environment {
@@ -42,10 +46,26 @@ struct Environment: Sendable {
       } catch {
         throw SecondPlaceError(error: error, option: "--\(option)-config", place: config)
       }
-      other.configuration.memory = configuration.memory
+      try other.configuration.choose(arguments.string(option))
+      try other.configuration.adopt(limits: arguments)
+    } else if let name = arguments.string(option), file.repositories[name] != nil {
+      other.configuration = file
+      try other.configuration.choose(name)
+      other.configuration.adopt(awsVariables: variables)
+      try other.configuration.adopt(limits: arguments)
+    } else {
+      // The table of the first repository says how the second is reached, and the second has its own place.
+      try other.configuration.choose(arguments.string(option))
     }
-    other.configuration.repository = arguments.string(option)
+    other.configuration.memory = configuration.memory
     other.secondOption = option
+    return other
+  }
+
+  /// The same with other settings.
+  func with(_ change: (inout Configuration) -> Void) -> Environment {
+    var other = self
+    change(&other.configuration)
     return other
   }
 
@@ -68,23 +88,16 @@ struct Environment: Sendable {
       }
       return paced(try DirectoryStore(root: path, create: create))
     }
-    let parts = repository.dropFirst("s3://".count).split(
-      separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-    var settings = try S3Settings(
-      endpoint: endpoint, region: configuration.region ?? profileSettings.region ?? "us-east-1",
-      bucket: String(parts[0]),
-      prefix: parts.count > 1 ? String(parts[1]) : "")
-    settings.addressing = configuration.addressing
-    settings.signPayload = configuration.signPayload
-    settings.connections = configuration.connections
-    settings.uploadLimit = configuration.uploadLimit
-    settings.downloadLimit = configuration.downloadLimit
-    settings.caFile = configuration.caFile
-    settings.verifyTLS = configuration.verifyTLS
+    guard let settings = try settings() else { throw UsageError("no repository is named") }
     if !configuration.verifyTLS {
       console.warn("the server's certificate is not checked (verify_tls = false)")
     }
-    return paced(RetryingStore(S3Store(settings, credentials: try credentials(for: settings))))
+    return paced(RetryingStore(try bucketStore(settings)))
+  }
+
+  /// The bucket of some settings as it is, without further tries.
+  func bucketStore(_ settings: S3Settings) throws -> S3Store {
+    S3Store(settings, credentials: try credentials(for: settings))
   }
 
   private func paced(_ store: any ObjectStore) -> any ObjectStore {
@@ -179,14 +192,6 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
-  /// What the profile says of the server, where nothing else does.
-  private var profileSettings: ProfileSettings {
-    ProfileSettings(profile: configuration.profile, environment: variables)
-  }
-
-  /// The S3 server; nil for Amazon's of the region.
-  private var endpoint: String? { configuration.endpoint ?? profileSettings.endpoint }
-
   /// Where the credentials for a server come from. Who names variables or a profile means these and no others.
   func credentials(for settings: S3Settings) throws(UsageError) -> any CredentialsProvider {
     let surroundings = CredentialsSurroundings(variables: variables)
@@ -236,13 +241,8 @@ extension Configuration {
   /// Takes over the environment's variables.
   mutating func adopt(environment: [String: String]) throws(ConfigurationError) {
     func value(_ names: String...) -> String? { names.compactMap { environment[$0] }.first { !$0.isEmpty } }
-    repository = value("CKBACKUP_REPO") ?? repository
-    let isIgnored = environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]?.lowercased() == "true"
-    endpoint =
-      value("CKBACKUP_ENDPOINT") ?? (isIgnored ? nil : value("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
-      ?? endpoint
-    region = value("AWS_REGION", "AWS_DEFAULT_REGION") ?? region
-    caFile = value("AWS_CA_BUNDLE") ?? caFile
+    adopt(awsVariables: environment)
+    endpoint = value("CKBACKUP_ENDPOINT") ?? endpoint
     if let text = value("CKBACKUP_MEMORY") {
       guard let bytes = Quantity.bytes(text), bytes >= Resources.leastMemory else {
         throw .environment(
@@ -253,9 +253,26 @@ extension Configuration {
     }
   }
 
+  /// Takes over what AWS's tools read. A repository that was chosen by its name is where the file says, and not where the environment
+  /// has other tools look: for it the endpoint counts not at all, and the rest where the file says nothing.
+  mutating func adopt(awsVariables environment: [String: String]) {
+    func value(_ names: String...) -> String? { names.compactMap { environment[$0] }.first { !$0.isEmpty } }
+    let (place, bundle) = (value("AWS_REGION", "AWS_DEFAULT_REGION"), value("AWS_CA_BUNDLE"))
+    guard name == nil else {
+      // An endpoint's name tells its region better than the environment does.
+      region = region ?? endpoint.flatMap(S3Settings.region(ofEndpoint:)) ?? place
+      caFile = caFile ?? bundle
+      return
+    }
+    let isIgnored = environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]?.lowercased() == "true"
+    endpoint = (isIgnored ? nil : value("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")) ?? endpoint
+    region = place ?? region
+    caFile = bundle ?? caFile
+  }
+
   /// Takes over the flags that every command has.
   mutating func adopt(flags: Arguments) throws(UsageError) {
-    repository = flags.string("repo") ?? repository
+    caFile = flags.string("ca-file") ?? caFile
     endpoint = flags.string("endpoint") ?? endpoint
     region = flags.string("region") ?? region
     if let named = flags.string("profile") {
@@ -274,6 +291,11 @@ extension Configuration {
       guard count <= 256 else { throw UsageError("--threads takes at most 256", command: flags.command.name) }
       threads = count
     }
+    try adopt(limits: flags)
+  }
+
+  /// Takes over the flags that bound what is sent and received, whichever repository it concerns.
+  mutating func adopt(limits flags: Arguments) throws(UsageError) {
     uploadLimit = try flags.rate("limit-upload") ?? uploadLimit
     downloadLimit = try flags.rate("limit-download") ?? downloadLimit
   }

@@ -137,12 +137,23 @@ public final class S3Store: ObjectStore {
 
   /// The MD5 that an answer's ETag is. Nil where it is something else, as those of joined parts and of encrypting servers are.
   private func md5(in response: HTTPResponse) -> [UInt8]? {
-    let isEncrypting = response.headers.fields.contains {
-      $0.name.lowercased().hasPrefix("x-amz-server-side-encryption")
+    let isEncrypting = response.headers.fields.contains { field in
+      ["x-amz-server-side-encryption", "x-oss-server-side-encryption"].contains {
+        field.name.lowercased().hasPrefix($0)
+      }
     }
-    guard !isEncrypting, let etag = response.headers["etag"].flatMap(plainETag), let digest = bytes(hex: etag)
+    guard !isEncrypting, !session.settings.isEncrypted,
+      let etag = response.headers["etag"].flatMap(plainETag), let digest = bytes(hex: etag)
     else { return nil }
     return digest.count == 16 ? digest : nil
+  }
+
+  /// Whether what was answered about is encrypted with a customer's or a KMS key: then its ETag is no MD5
+  /// (docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), though it may look like one.
+  func hasKeyOfItsOwn(_ response: HTTPResponse) -> Bool {
+    session.settings.customerKey != nil
+      || response.headers["x-amz-server-side-encryption-customer-algorithm"] != nil
+      || response.headers["x-amz-server-side-encryption"]?.hasPrefix("aws:") == true
   }
 
   /// Believes an answer to be the range that was asked for: by its Content-Range (rclone sends that with a 200), or where the whole
