@@ -25,7 +25,10 @@ enum CertificateText {
     if says("subject name", "host name", "hostname", "ip address") {
       return "The certificate is for another name: write the endpoint with a name that it is for"
     }
-    if says("verify locations", "ca cert", "cafile", "ca-bundle", "adding trust anchors") {
+    let ofAuthorities = [
+      "setting certificate", "verify locations", "ca cert", "cafile", "ca-bundle", "adding trust anchors",
+    ]
+    if ofAuthorities.contains(where: reason.contains) {
       return "Check ca_file (--ca-file, AWS_CA_BUNDLE): it must hold certificates as PEM"
     }
     if says("client certificate", "private key", "key file", "pem") {
