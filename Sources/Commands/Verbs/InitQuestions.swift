@@ -108,6 +108,7 @@ struct InitQuestions: Sendable {
   /// Tries the connection and makes the repository; false where the place is to be told anew.
   private func make(_ environment: Environment) async throws -> Bool {
     let store = try environment.store(create: true)
+    terminal.say("Trying \(store.name) …")
     do {
       _ = try await store.list("")
     } catch StoreError.noBucket(let bucket) {
