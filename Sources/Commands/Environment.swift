@@ -8,6 +8,8 @@ import Repository
 struct Environment: Sendable {
   let arguments: Arguments
   private(set) var configuration: Configuration
+  /// What the configuration file alone says, before a repository is chosen.
+  private let file: Configuration
   let console: Console
   /// The configuration file that was read, or nil where there is none.
   let configurationFile: String?
@@ -23,6 +25,8 @@ struct Environment: Sendable {
     var configuration = Configuration()
     configurationFile = try ConfigurationFile.load(
       named: arguments.string("config"), environment: variables, into: &configuration)
+    file = configuration
+    try configuration.choose(flags: arguments, environment: variables)
     try configuration.adopt(environment: variables)
     try configuration.adopt(flags: arguments)
     self.arguments = arguments
@@ -43,8 +47,8 @@ struct Environment: Sendable {
     return variables[key]?.first { self.variables[$0]?.isEmpty == false }
   }
 
-  /// The environment of a second repository that the command works with. It is reached as this one is, unless a configuration file of
-  /// its own says how; that file then beats the process's environment.
+  /// The environment of a second repository that the command works with. It is reached as this one is, unless it is named and its table
+  /// says how, or a configuration file of its own does; these then beat the process's environment, and flags are for the first.
   ///
   /// `option` names it on the command line, `to` or `from`; `to-config` or `from-config` names its file.
   func second(_ option: String) throws -> Environment {
@@ -56,10 +60,26 @@ struct Environment: Sendable {
       } catch {
         throw SecondPlaceError(error: error, option: "--\(option)-config", place: config)
       }
-      other.configuration.memory = configuration.memory
+      try other.configuration.choose(arguments.string(option))
+      try other.configuration.adopt(limits: arguments)
+    } else if let name = arguments.string(option), file.repositories[name] != nil {
+      other.configuration = file
+      try other.configuration.choose(name)
+      other.configuration.adopt(awsVariables: variables)
+      try other.configuration.adopt(limits: arguments)
+    } else {
+      // The table of the first repository says how the second is reached, and the second has its own place.
+      try other.configuration.choose(arguments.string(option))
     }
-    other.configuration.repository = arguments.string(option)
+    other.configuration.memory = configuration.memory
     other.secondOption = option
+    return other
+  }
+
+  /// The same with other settings.
+  func with(_ change: (inout Configuration) -> Void) -> Environment {
+    var other = self
+    change(&other.configuration)
     return other
   }
 
@@ -81,31 +101,12 @@ struct Environment: Sendable {
     if !configuration.verifyTLS {
       console.warn("the server's certificate is not checked (verify_tls = false)")
     }
-    return paced(RetryingStore(S3Store(settings, credentials: try credentials(for: settings))))
+    return paced(RetryingStore(try bucketStore(settings)))
   }
 
-  /// How the bucket is reached, or nil where the repository is none of a bucket.
-  func settings() throws -> S3Settings? {
-    guard let repository = configuration.repository else {
-      throw UsageError(
-        "no repository is named: give --repo, set CKBACKUP_REPO, or write `repository = …` into ckbackup.toml"
-      )
-    }
-    guard repository.hasPrefix("s3://") else { return nil }
-    let parts = repository.dropFirst("s3://".count).split(
-      separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-    var settings = try S3Settings(
-      endpoint: endpoint, region: configuration.region ?? profileSettings.region ?? "us-east-1",
-      bucket: String(parts[0]),
-      prefix: parts.count > 1 ? String(parts[1]) : "")
-    settings.addressing = configuration.addressing
-    settings.signPayload = configuration.signPayload
-    settings.connections = configuration.connections
-    settings.uploadLimit = configuration.uploadLimit
-    settings.downloadLimit = configuration.downloadLimit
-    settings.caFile = configuration.caFile
-    settings.verifyTLS = configuration.verifyTLS
-    return settings
+  /// The bucket of some settings as it is, without further tries.
+  func bucketStore(_ settings: S3Settings) throws -> S3Store {
+    S3Store(settings, credentials: try credentials(for: settings))
   }
 
   /// A store that sends and receives no more bytes a second than the configuration allows.
@@ -201,14 +202,6 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
-  /// What the profile says of the server, where nothing else does.
-  private var profileSettings: ProfileSettings {
-    ProfileSettings(profile: configuration.profile, environment: variables)
-  }
-
-  /// The S3 server; nil for Amazon's of the region.
-  private var endpoint: String? { configuration.endpoint ?? profileSettings.endpoint }
-
   /// Where the credentials for a server come from. Who names variables or a profile means these and no others.
   func credentials(for settings: S3Settings) throws(UsageError) -> any CredentialsProvider {
     let surroundings = CredentialsSurroundings(variables: variables)
@@ -251,52 +244,5 @@ extension Arguments {
   /// Whether a second repository is named that is a bucket.
   fileprivate var namesSecondBucket: Bool {
     ["to", "from"].contains { string($0)?.hasPrefix("s3://") == true }
-  }
-}
-
-extension Configuration {
-  /// Takes over the environment's variables.
-  mutating func adopt(environment: [String: String]) throws(ConfigurationError) {
-    func value(_ names: String...) -> String? { names.compactMap { environment[$0] }.first { !$0.isEmpty } }
-    repository = value("CKBACKUP_REPO") ?? repository
-    let isIgnored = environment["AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"]?.lowercased() == "true"
-    endpoint =
-      value("CKBACKUP_ENDPOINT") ?? (isIgnored ? nil : value("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
-      ?? endpoint
-    region = value("AWS_REGION", "AWS_DEFAULT_REGION") ?? region
-    caFile = value("AWS_CA_BUNDLE") ?? caFile
-    if let text = value("CKBACKUP_MEMORY") {
-      guard let bytes = Quantity.bytes(text), bytes >= Resources.leastMemory else {
-        throw .environment(
-          variable: "CKBACKUP_MEMORY",
-          message: "takes a size of at least \(Quantity.format(bytes: Resources.leastMemory)), not \(text)")
-      }
-      memory = bytes
-    }
-  }
-
-  /// Takes over the flags that every command has.
-  mutating func adopt(flags: Arguments) throws(UsageError) {
-    repository = flags.string("repo") ?? repository
-    endpoint = flags.string("endpoint") ?? endpoint
-    region = flags.string("region") ?? region
-    if let named = flags.string("profile") {
-      profile = named
-      (accessKeyVariable, secretKeyVariable, sessionTokenVariable) = (nil, nil, nil)
-    }
-    if let bytes = try flags.bytes("memory") {
-      guard bytes >= Resources.leastMemory else {
-        throw UsageError(
-          "--memory takes at least \(Quantity.format(bytes: Resources.leastMemory))",
-          command: flags.command.name)
-      }
-      memory = bytes
-    }
-    if let count = try flags.integer("threads", atLeast: 0) {
-      guard count <= 256 else { throw UsageError("--threads takes at most 256", command: flags.command.name) }
-      threads = count
-    }
-    uploadLimit = try flags.rate("limit-upload") ?? uploadLimit
-    downloadLimit = try flags.rate("limit-download") ?? downloadLimit
   }
 }

@@ -117,7 +117,7 @@ actor PackCopy {
         let receipt = try await store.copyPart(
           upload, number: number, of: pack.key, in: source, range: start..<min(start + part, pack.size))
         // SeaweedFS 4.48 cuts a part that it copies, and its ETag is no MD5 then: nothing would prove the whole.
-        guard let receipt, bytes(hex: receipt.etag)?.count == 16 else {
+        guard let receipt, receipt.isDigest, bytes(hex: receipt.etag)?.count == 16 else {
           throw StoreError.unsupported(operation: StoreOperation.copyPart.rawValue)
         }
         return receipt

@@ -56,6 +56,12 @@ extension Transfer {
 
   private func setTrust(_ easy: UnsafeMutableRawPointer, _ options: HTTPOptions) {
     if let file = options.caFile { ck_curl_set_string(easy, CURLOPT_CAINFO, file) }
+    if let certificate = options.clientCertificate {
+      ck_curl_set_string(easy, CURLOPT_SSLCERT, certificate)
+      ck_curl_set_string(easy, CURLOPT_SSLKEY, options.clientKey ?? certificate)
+      // Without it OpenSSL would ask for the passphrase of a key that has one on the terminal.
+      ck_curl_set_string(easy, CURLOPT_KEYPASSWD, "")
+    }
     ck_curl_set_long(easy, CURLOPT_SSL_VERIFYPEER, options.verifyTLS ? 1 : 0)
     ck_curl_set_long(easy, CURLOPT_SSL_VERIFYHOST, options.verifyTLS ? 2 : 0)
   }

@@ -88,6 +88,9 @@ extension Transfer {
     if let failure { return failure }
     let said = String(cString: words)
     let reason = said.isEmpty ? String(cString: curl_easy_strerror(code)) : said
+    if Self.certificateAlerts.contains(where: reason.contains) {
+      return HTTPError.certificate(reason: reason)
+    }
     switch code {
     // It is also the code for an answer that is no HTTP/1.
     case CURLE_UNSUPPORTED_PROTOCOL where isConnected: return HTTPError.interrupted(reason: reason)
@@ -96,15 +99,23 @@ extension Transfer {
     case CURLE_COULDNT_CONNECT, CURLE_PROXY: return HTTPError.connect(reason: reason)
     case CURLE_OPERATION_TIMEDOUT:
       return isConnected ? HTTPError.stalled(reason: reason) : HTTPError.connect(reason: reason)
-    case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CIPHER,
-      CURLE_SSL_CERTPROBLEM, CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS:
-      return HTTPError.tls(reason: reason)
+    case CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CACERT_BADFILE, CURLE_SSL_CERTPROBLEM,
+      CURLE_SSL_ISSUER_ERROR, CURLE_SSL_INVALIDCERTSTATUS:
+      return HTTPError.certificate(reason: reason)
+    case CURLE_SSL_CONNECT_ERROR, CURLE_SSL_CIPHER: return HTTPError.tls(reason: reason)
     case CURLE_SEND_ERROR, CURLE_RECV_ERROR, CURLE_GOT_NOTHING, CURLE_PARTIAL_FILE, CURLE_SEND_FAIL_REWIND,
       CURLE_WEIRD_SERVER_REPLY:
       return HTTPError.interrupted(reason: reason)
     default: return HTTPError.other(code: Int(code.rawValue), reason: reason)
     }
   }
+
+  /// OpenSSL's words for what a server says that does not take the client's certificate, in TLS 1.3 only after the handshake
+  /// (RFC 8446, section 6.2).
+  private static let certificateAlerts = [
+    "alert certificate required", "alert bad certificate", "alert unknown ca", "alert certificate expired",
+    "alert certificate unknown", "alert unsupported certificate",
+  ]
 
   /// Whether a connection, TLS included, stood when the transfer ended.
   private var isConnected: Bool {

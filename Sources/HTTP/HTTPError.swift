@@ -6,8 +6,10 @@ public enum HTTPError: Error, Equatable, Sendable {
   case resolve(reason: String)
   /// No connection came about, in time or at all.
   case connect(reason: String)
-  /// The TLS handshake failed or the certificate is not trusted.
+  /// The TLS handshake failed.
   case tls(reason: String)
+  /// One of the two does not take the other's certificate, or a file of certificates cannot be used: that does not pass.
+  case certificate(reason: String)
   /// The transfer stood still for longer than `HTTPOptions.stallSeconds`.
   case stalled(reason: String)
   /// The connection broke while the request or its answer was on the way.

@@ -10,6 +10,9 @@ public struct HTTPOptions: Sendable {
   public var totalSeconds = 0
   /// A file of certificates (PEM) to trust instead of the system's; nil for the system's.
   public var caFile: String?
+  /// Files (PEM) with the certificate, and with its key, that prove to servers who this is; nil for none. A key without a file of its
+  /// own is in the certificate's, and no key has a passphrase.
+  public var clientCertificate: String?, clientKey: String?
   /// Whether servers must prove who they are. False only where a user said so in so many words.
   public var verifyTLS = true
   /// Whether requests go through the proxies that the environment names: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in

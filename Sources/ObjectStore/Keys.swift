@@ -2,6 +2,8 @@
 public enum StoreOperation: String, CaseIterable, Hashable, Sendable {
   case put, get, read, head, list, delete, beginMultipart, uploadPart, copyPart, complete, abort, listUploads
   case lifecycle, setLifecycle, thaw
+  /// Not of the contract: what makes a bucket before there is a store.
+  case createBucket = "create the bucket"
 }
 
 /// Whether a text is a key as the contract of `ObjectStore` asks for.

@@ -136,12 +136,16 @@ public struct PartReceipt: Equatable, Sendable {
   /// The part's size in bytes, or nil where it is not known any more. With all sizes a completion whose answer was lost can be
   /// settled by looking at the object.
   public let size: Int?
+  /// Whether the ETag is the MD5 of the part's bytes, as far as it looks like one. A server that encrypts may have others, which
+  /// look the same.
+  public let isDigest: Bool
 
   /// A part by its number, the ETag that the store gave it, and its size.
-  public init(number: Int, etag: String, size: Int? = nil) {
+  public init(number: Int, etag: String, size: Int? = nil, isDigest: Bool = true) {
     self.number = number
     self.etag = etag
     self.size = size
+    self.isDigest = isDigest
   }
 }
 

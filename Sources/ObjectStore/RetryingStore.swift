@@ -203,7 +203,9 @@ struct JoinedObject {
     size = sizes.count == parts.count ? sizes.reduce(0, +) : nil
     let digests = parts.sorted { $0.number < $1.number }.compactMap { bytes(hex: $0.etag) }
     suffix = "-\(parts.count)"
-    let areDigests = digests.count == parts.count && digests.allSatisfy { $0.count == 16 }
+    let areDigests =
+      digests.count == parts.count && digests.allSatisfy { $0.count == 16 }
+      && parts.allSatisfy(\.isDigest)
     etag = areDigests ? multipartETag(partMD5s: digests) : nil
   }
 

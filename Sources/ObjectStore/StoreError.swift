@@ -10,6 +10,8 @@ public enum StoreError: Error, Equatable, Sendable {
   case short(key: String, expected: Int, received: Int)
   /// The server cannot be reached: name, connection or TLS; or it stays silent. `reason` is the transport's own words.
   case unreachable(endpoint: String, reason: String)
+  /// The server's certificate or the client's is not taken by the other side, or cannot be used. `reason` is the transport's own words.
+  case untrusted(endpoint: String, reason: String)
   /// The server refused the credentials: `code` is its error code, for example `SignatureDoesNotMatch`.
   case credentials(code: String, message: String)
   /// The credentials are good but may not do this.

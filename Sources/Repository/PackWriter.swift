@@ -216,14 +216,15 @@ private final class PackUpload: Sendable {
     }
   }
 
-  /// Joins the parts. The ETag, where it has the form of one made of the parts' MD5s and the store's are, must be made of ours.
+  /// Joins the parts. The ETag, where it has the form of one made of the parts' MD5s, and those of the parts were theirs and the store's
+  /// are, must be made of ours.
   func complete() async throws -> String? {
     let receipts = try await state.receipts()
     let upload = try await begun.value
     let etag = try await store.complete(upload, receipts)
     let expected = multipartETag(partMD5s: state.digests)
-    if !store.hasOpaqueETags, let etag, etag.count == expected.count, etag.hasSuffix("-\(receipts.count)"),
-      etag.lowercased() != expected
+    if !store.hasOpaqueETags, let etag, receipts.allSatisfy(\.isDigest), etag.count == expected.count,
+      etag.hasSuffix("-\(receipts.count)"), etag.lowercased() != expected
     {
       // A later push must not take what the store made of it for a pack.
       await Task.detached { [store] in try? await store.delete([upload.key]) }.value

@@ -43,11 +43,14 @@ private let example =
   let lines = try String(contentsOfFile: example, encoding: .utf8).split(separator: "\n")
   let uncommented = lines.map { line in
     let body = line.hasPrefix("# ") ? line.dropFirst(2) : line
-    return (body.contains(" = ") && !body.contains(": ")) || body == "[prune]" ? String(body) : ""
+    return (body.contains(" = ") && !body.contains(": ")) || body == "[prune]"
+      || body.hasPrefix("[repositories.")
+      ? String(body) : ""
   }
   let configuration = try load(uncommented.joined(separator: "\n"))
   #expect(configuration.policy.last == 3 && configuration.policy.tags == ["paper", "release"])
   #expect(configuration.best == Ranking(metric: "eval_accuracy", direction: .max))
+  #expect(configuration.repositories.keys.sorted() == ["nas", "oss-hz"])
 }
 
 @Test func anUnknownKeyIsNamedWithItsLineAndTheNearestKey() throws {
@@ -69,10 +72,11 @@ func aWrongValueIsNamedWithWhatTheKeyTakes(_ text: String, _ expected: String) t
 
 @Test func theEnvironmentBeatsTheFileAndFlagsBeatBoth() throws {
   var configuration = try load("repository = \"file\"\nregion = \"file\"\nendpoint = \"http://file\"")
-  try configuration.adopt(environment: [
-    "CKBACKUP_REPO": "variable", "AWS_REGION": "variable", "CKBACKUP_ENDPOINT": "",
-  ])
-  try configuration.adopt(flags: Arguments(["--repo", "flag"], for: ListCommand.spec))
+  let variables = ["CKBACKUP_REPO": "variable", "AWS_REGION": "variable", "CKBACKUP_ENDPOINT": ""]
+  let flags = try Arguments(["--repo", "flag"], for: ListCommand.spec)
+  try configuration.choose(flags: flags, environment: variables)
+  try configuration.adopt(environment: variables)
+  try configuration.adopt(flags: flags)
   #expect(configuration.repository == "flag")
   #expect(configuration.region == "variable")
   #expect(configuration.endpoint == "http://file")

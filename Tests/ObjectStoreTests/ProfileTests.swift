@@ -68,8 +68,13 @@ struct ProfileTests {
     let failed = await failure(.standIn(["AWS_PROFILE": "none"], files: files("[default]\n")))
     #expect(failed?.place == "the profile [none]")
     #expect(failed?.reason.contains("/home/u/.aws/credentials and /home/u/.aws/config") == true)
-    let empty = await failure(.standIn(["AWS_PROFILE": "p"], files: files(nil, "[profile p]\nregion=x\n")))
-    #expect(empty?.reason == "it names no credentials")
+    let places = CredentialsSurroundings.standIn(
+      ["AWS_PROFILE": "p"], files: files(nil, "[profile p]\nregion=x\n"))
+    // It may be named for its region, and the credentials are the instance's.
+    await #expect(throws: CredentialsError.missing(looked: ["the profile [p] of /home/u/.aws/config"])) {
+      try await ProfileCredentials(places).find()
+    }
+    await #expect(throws: CredentialsError.self) { try await ProfileCredentials(profile: "p", places).find() }
   }
 
   @Test func theConfigurationFileHasProfilesTooAndTheCredentialsFileBeatsIt() async throws {

@@ -68,6 +68,7 @@ struct RetryingStoreTests {
     StoreError.missing(key: "key"), .tooLarge(key: "key", limit: 1), .credentials(code: "c", message: "m"),
     .denied(operation: "get", key: "key", message: "m"), .noBucket(name: "b"), .clockSkew(seconds: 9),
     .wrongRegion(expected: "r"), .notS3(endpoint: "e", detail: "d"), .noUpload(key: "key"),
+    .untrusted(endpoint: "e", reason: "r"),
     .full(detail: "d"),
     .refused(operation: "get", key: "key", status: 400, code: "c", message: "m"),
     .partial(failures: ["a": "b"]),

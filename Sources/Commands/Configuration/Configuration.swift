@@ -5,14 +5,29 @@ import ObjectStore
 package struct Configuration: Sendable {
   /// The repository: an `s3://` URL, a `file://` URL or a path.
   package var repository: String?
+  /// The repository's name in the file, where it was chosen by that.
+  var name: String?
+  /// What the file's tables `[repositories.NAME]` say, by name.
+  var repositories: [String: [NamedSetting]] = [:]
   /// The S3 server; nil for Amazon's of the region.
   var endpoint: String?
-  /// The region that requests are signed for; nil for the profile's, or else us-east-1.
+  /// The region that requests are signed for; nil for the one that the endpoint's name tells, the profile's, or
+  /// else us-east-1.
   var region: String?
   var addressing = S3Settings.Addressing.auto
   var signPayload = false
   var caFile: String?
   var verifyTLS = true
+  /// Files with the certificate and the key that prove to the server who this is.
+  var clientCertificate: String?
+  var clientKey: String?
+  /// How the server encrypts, by which key of KMS, or the file of a key that only its owner keeps.
+  var encryption: ServerEncryption?
+  var kmsKeyID: String?
+  var customerKeyFile: String?
+  /// The storage class of packs; nil for the bucket's usual one.
+  var storageClass: String?
+  var requesterPays = false
   /// The profile of `~/.aws/credentials` and `~/.aws/config`.
   var profile: String?
   /// Names of the environment variables that hold credentials of this repository alone.
@@ -42,6 +57,14 @@ package struct Configuration: Sendable {
   var grace = 86_400.0
   /// What `prune` keeps where no flag says it.
   var policy = RetentionPolicy()
+
+  /// The names of the variables that hold the credentials, by their keys in the file.
+  var credentialVariables: [(key: String, name: String)] {
+    [
+      ("access_key_variable", accessKeyVariable), ("secret_key_variable", secretKeyVariable),
+      ("session_token_variable", sessionTokenVariable),
+    ].compactMap { key, name in name.map { (key, $0) } }
+  }
 
   /// The defaults.
   package init() {}

@@ -47,15 +47,29 @@ package enum ConfigurationFile {
       throw .invalid(file: path, line: error.line, message: error.message)
     }
     for leaf in document.leaves {
-      guard let key = ConfigurationKey.all.first(where: { $0.name == leaf.key }) else {
-        let near = nearest(leaf.key, among: ConfigurationKey.all.map(\.name))
-        let hint = near.map { "; did you mean \($0)?" } ?? ""
-        throw .invalid(file: path, line: leaf.line, message: "there is no key \(leaf.key)\(hint)")
+      guard let place = NamedSetting.place(of: leaf.key) else {
+        try store(leaf, as: leaf.key, of: ConfigurationKey.all, from: path, into: &configuration)
+        continue
       }
-      let fits = leaf.kind == key.kind || (key.takesNumbers && leaf.kind == .integer)
-      guard fits, key.store(leaf.value, &configuration) else {
-        throw .invalid(file: path, line: leaf.line, message: "\(leaf.key) takes \(key.takes)")
-      }
+      // Held to what its key takes now, and used when the repository is chosen.
+      var scratch = Configuration()
+      try store(leaf, as: place.key, of: NamedSetting.keys, from: path, into: &scratch)
+      configuration.repositories[place.name, default: []].append(NamedSetting(place.key, leaf.value))
+    }
+  }
+
+  private static func store(
+    _ leaf: TOMLDocument.Leaf, as name: String, of keys: [ConfigurationKey], from path: String,
+    into configuration: inout Configuration
+  ) throws(ConfigurationError) {
+    guard let key = keys.first(where: { $0.name == name }) else {
+      let near = nearest(name, among: keys.map(\.name))
+      let hint = near.map { "; did you mean \($0)?" } ?? ""
+      throw .invalid(file: path, line: leaf.line, message: "there is no key \(leaf.key)\(hint)")
+    }
+    let fits = leaf.kind == key.kind || (key.takesNumbers && leaf.kind == .integer)
+    guard fits, key.store(leaf.value, &configuration) else {
+      throw .invalid(file: path, line: leaf.line, message: "\(leaf.key) takes \(key.takes)")
     }
   }
 

@@ -28,6 +28,20 @@ struct ConfigurationKey: Sendable {
     flag("sign_payload", \.signPayload),
     text("ca_file", \.caFile),
     flag("verify_tls", \.verifyTLS),
+    text("client_certificate", \.clientCertificate),
+    text("client_key", \.clientKey),
+    key("sse", "AES256, aws:kms or aws:kms:dsse") { value, configuration in
+      configuration.encryption = ServerEncryption(rawValue: value)
+      return configuration.encryption != nil
+    },
+    text("sse_kms_key_id", \.kmsKeyID),
+    text("sse_customer_key_file", \.customerKeyFile),
+    key("storage_class", "a class whose objects can be read at once, such as STANDARD_IA or GLACIER_IR") {
+      value, configuration in
+      configuration.storageClass = value
+      return isReadAtOnce(storageClass: value)
+    },
+    flag("requester_pays", \.requesterPays),
     text("profile", \.profile),
     text("access_key_variable", \.accessKeyVariable),
     text("secret_key_variable", \.secretKeyVariable),
@@ -67,6 +81,18 @@ struct ConfigurationKey: Sendable {
       return Tagging.isValid(value)
     },
   ]
+
+  /// Whether a text may be a storage class, and not one whose objects must be restored before they can be read
+  /// (docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html; Alibaba Cloud's by the same names or its own).
+  private static func isReadAtOnce(storageClass: String) -> Bool {
+    let name = storageClass.uppercased()
+    let isWord = name.utf8.allSatisfy { byte in
+      (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte) || byte == UInt8(ascii: "_")
+        || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+    }
+    return !name.isEmpty && isWord
+      && !["GLACIER", "DEEP_ARCHIVE", "ARCHIVE", "COLDARCHIVE", "DEEPCOLDARCHIVE"].contains(name)
+  }
 
   private static var bestRule: ConfigurationKey {
     var key = key("prune.keep_best", "N, N:METRIC or N:METRIC:min|max") { value, configuration in

@@ -62,10 +62,12 @@ struct CommandSpec: Sendable {
 
   /// The options that every command takes.
   static let common: [OptionSpec] = [
-    OptionSpec("repo", "URL", "The repository: s3://BUCKET/PREFIX, or a directory."),
+    OptionSpec(
+      "repo", "URL", "The repository: s3://BUCKET/PREFIX, a directory, or a name of the configuration."),
     OptionSpec("endpoint", "URL", "The S3 server, for example https://minio.example:9000."),
     OptionSpec("region", "NAME", "The S3 region, for example us-east-1."),
     OptionSpec("profile", "NAME", "The profile of ~/.aws/credentials and ~/.aws/config to use."),
+    OptionSpec("ca-file", "FILE", "Certificates (PEM) to trust instead of the system's."),
     OptionSpec("config", "FILE", "The configuration file."),
     OptionSpec("memory", "SIZE", "The most memory to use, for example 512MiB."),
     OptionSpec("threads", "N", "How many threads make digests; 0 for one a processor."),

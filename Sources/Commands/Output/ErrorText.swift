@@ -35,6 +35,7 @@ struct ErrorText: Sendable {
     case let error as CredentialsError: self = .credentials(error)
     case let error as S3Settings.Invalid: self = .settings(error)
     case let error as SystemError: self = .system(error)
+    case let error as Advice: self = error.text
     case let error as ExportError: self.init("\(error.sentence)", code: .failed)
     case let error as InterruptedError: self.init("interrupted; \(error.rest)", code: .interrupted)
     case is CancellationError: self.init("interrupted; run the same command again", code: .interrupted)
@@ -257,6 +258,10 @@ struct ErrorText: Sendable {
       return ErrorText(
         "\(endpoint) cannot be reached: \(clause(reason))\(tried). \(cure(ofSilence: reason, endpoint))",
         code: .failed)
+    case .untrusted(let endpoint, let reason):
+      return ErrorText(
+        "\(endpoint) was not spoken to: \(clause(reason)). \(CertificateText.cure(of: reason)).",
+        code: .failed)
     case .credentials(let code, let message):
       let advice = ServerAdvice(code: code, words: message)
       return ErrorText(
@@ -362,6 +367,14 @@ struct ErrorText: Sendable {
     case .prefix(let text):
       ErrorText("\(text.debugDescription) is no prefix; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
     case .region(let text): ErrorText("\(text.debugDescription) is no region's name", code: .wrongUse)
+    case .directoryBucket(let bucket):
+      ErrorText(
+        "\(bucket) is a directory bucket of S3 Express One Zone, which ckbackup cannot use: take a general purpose bucket",
+        code: .wrongUse)
+    case .customerKeyWithoutTLS(let endpoint):
+      ErrorText(
+        "sse_customer_key_file needs an https:// endpoint: \(endpoint) would get the key in clear",
+        code: .wrongUse)
     }
   }
 

@@ -108,7 +108,7 @@ extension HTTPError {
   fileprivate var mayPass: Bool {
     switch self {
     case .resolve, .connect, .stalled, .interrupted, .other: true
-    case .invalidRequest, .tls, .bodyTooLarge, .headersTooLarge, .closed: false
+    case .invalidRequest, .tls, .certificate, .bodyTooLarge, .headersTooLarge, .closed: false
     }
   }
 
@@ -116,7 +116,7 @@ extension HTTPError {
   var words: String {
     switch self {
     case .invalidRequest(let reason), .resolve(let reason), .connect(let reason), .tls(let reason),
-      .stalled(let reason), .interrupted(let reason), .other(_, let reason):
+      .certificate(let reason), .stalled(let reason), .interrupted(let reason), .other(_, let reason):
       var reason = reason
       while reason.last == "." { reason.removeLast() }
       return reason

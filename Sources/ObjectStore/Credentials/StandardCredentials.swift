@@ -11,7 +11,7 @@ extension S3Settings {
 
   /// Whose service the endpoint is, by its name.
   public var cloud: Cloud {
-    endpoint.isAmazon ? .amazon : endpoint.isIn("aliyuncs.com") ? .alibaba : .other
+    endpoint.isAmazon ? .amazon : endpoint.isAlibaba ? .alibaba : .other
   }
 }
 

@@ -43,18 +43,12 @@ struct Endpoint: Equatable, Sendable {
   /// The URL without a path.
   var url: String { "\(scheme)://\(authority)" }
 
-  /// Whether it is Amazon's own service.
-  var isAmazon: Bool { isIn("amazonaws.com") || isIn("amazonaws.com.cn") }
-
   /// Whether the host is one of a domain's.
   func isIn(_ domain: String) -> Bool { host.hasSuffix("." + domain) }
 
-  /// Amazon's endpoint of another region; any other endpoint serves all its regions itself.
-  func inRegion(_ region: String, insteadOf old: String) -> Endpoint {
-    guard region != old, isAmazon else { return self }
-    let labels = host.split(separator: ".").map { $0 == old ? Substring(region) : $0 }
-    return Endpoint(scheme: scheme, host: labels.joined(separator: "."), port: port)
-  }
+  /// The same scheme and port at another host.
+  func with(host: String) -> Endpoint { Endpoint(scheme: scheme, host: host, port: port) }
 }
 
-private func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }
+/// Whether a byte is a decimal digit.
+func isDigit(_ byte: UInt8) -> Bool { (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) }

@@ -135,6 +135,7 @@ extension HTTPError {
     switch self {
     case .resolve(let reason), .connect(let reason), .tls(let reason), .stalled(let reason):
       return StoreError.unreachable(endpoint: endpoint, reason: reason)
+    case .certificate(let reason): return StoreError.untrusted(endpoint: endpoint, reason: reason)
     case .interrupted(let reason), .other(_, let reason):
       return StoreError.transient(operation: operation.rawValue, detail: reason, retryAfter: nil)
     case .bodyTooLarge(let limit):

@@ -12,7 +12,7 @@ extension S3Store {
     let isAlibaba =
       session.settings.endpoint.isIn("aliyuncs.com")
       || response.headers.fields.contains { $0.name.lowercased().hasPrefix("x-oss-") }
-    if isAlibaba || isEncrypted(response) { sawOpaqueETags.store(true, ordering: .relaxed) }
+    if isAlibaba || hasKeyOfItsOwn(response) { sawOpaqueETags.store(true, ordering: .relaxed) }
   }
 
   /// Begins an object that is sent in parts.
@@ -43,7 +43,8 @@ extension S3Store {
     guard let etag = try checkedETag(response, md5: md5, key: upload.key) else {
       throw session.notS3("a part without an ETag")
     }
-    return PartReceipt(number: number, etag: etag, size: payload.count)
+    return PartReceipt(
+      number: number, etag: etag, size: payload.count, isDigest: etag.lowercased() == hex(md5))
   }
 
   /// Makes a part of an object on the same server, as far as the same credentials see both
@@ -62,6 +63,7 @@ extension S3Store {
       (name: "x-amz-copy-source", value: source),
       (name: "x-amz-copy-source-range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)"),
     ]
+    if let key = settings.customerKey { request.headers += key.fields(.copySource) }
     let response = try await session.send(request)
     guard let root = XMLNode.parse(response.body), root.name.hasPrefix("CopyPart"),
       let etag = root["ETag"].flatMap(plainETag)
@@ -72,7 +74,8 @@ extension S3Store {
         ? StoreError.unsupported(operation: StoreOperation.copyPart.rawValue)
         : session.error(problem, request)
     }
-    return PartReceipt(number: number, etag: etag, size: range.count)
+    return PartReceipt(
+      number: number, etag: etag, size: range.count, isDigest: !hasKeyOfItsOwn(response))
   }
 
   /// Joins the parts. Only the body of the answer says whether that was done: a 200 may carry an error, sent after the server had

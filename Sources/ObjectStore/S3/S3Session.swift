@@ -153,6 +153,7 @@ final class S3Session: Sendable {
     let (host, path) = settings.address(request.key, region: corrected.region)
     let fields =
       [(name: "Host", value: host), (name: "X-Amz-Content-Sha256", value: payload)] + request.headers
+      + settings.fields(for: request.operation, key: request.key)
     let signed = Signer(credentials: credentials, region: corrected.region).sign(
       request.method, path: path, query: request.query, headers: fields, payload: payload,
       at: Timestamp(nanoseconds: clock().nanoseconds &+ corrected.offset))

@@ -22,6 +22,10 @@ public struct S3Settings: Sendable {
     case prefix(String)
     /// The region is empty or has characters that no region's name has.
     case region(String)
+    /// The bucket is one of S3 Express One Zone, which has other signatures, no MD5s and listings without an order.
+    case directoryBucket(String)
+    /// A customer's key would go over plain HTTP to this endpoint.
+    case customerKeyWithoutTLS(String)
   }
 
   /// The bucket.
@@ -42,13 +46,24 @@ public struct S3Settings: Sendable {
   public var caFile: String?
   /// Whether the server must prove who it is.
   public var verifyTLS = true
+  /// Files (PEM) with the certificate and the key that prove to the server who this is; nil for none.
+  public var clientCertificate: String?, clientKey: String?
+  /// How the server encrypts what it is sent; nil for the bucket's own way. A customer's key beats it.
+  public var encryption: ServerEncryption?
+  /// The KMS key's name; nil for AWS's own.
+  public var kmsKeyID: String?
+  /// The storage class of objects whose keys begin with `storageClassPrefix`; nil for the bucket's usual one.
+  public var storageClass: String?, storageClassPrefix = ""
+  /// Whether whoever asks pays instead of the bucket's owner.
+  public var requesterPays = false
 
   let endpoint: Endpoint
+  private(set) var customerKey: CustomerKey?
 
-  /// Settings for a bucket; slashes around the prefix are dropped. Without an endpoint it is Amazon's of the region. Throws `Invalid`.
-  public init(endpoint: String? = nil, region: String = "us-east-1", bucket: String, prefix: String = "")
-    throws
-  {
+  /// Settings for a bucket; slashes around the prefix are dropped. Without an endpoint it is Amazon's of the region; without a region it is
+  /// the one that the endpoint's name tells, or else us-east-1. Throws `Invalid`.
+  public init(endpoint: String? = nil, region: String? = nil, bucket: String, prefix: String = "") throws {
+    let region = region ?? endpoint.flatMap(Self.region(ofEndpoint:)) ?? "us-east-1"
     guard isRegionName(region) else { throw Invalid.region(region) }
     let url = endpoint ?? "https://s3.\(region).\(amazonDomain(of: region))"
     guard let parsed = Endpoint(url) else { throw Invalid.endpoint(url) }
@@ -56,13 +71,27 @@ public struct S3Settings: Sendable {
     else {
       throw Invalid.bucket(bucket)
     }
+    // docs.aws.amazon.com/AmazonS3/latest/userguide/directory-bucket-naming-rules.html
+    guard !bucket.hasSuffix("--x-s3"), !bucket.hasSuffix("--xa-s3") else {
+      throw Invalid.directoryBucket(bucket)
+    }
     let trimmed = prefix.split(separator: "/", omittingEmptySubsequences: false)
       .drop { $0.isEmpty }.reversed().drop { $0.isEmpty }.reversed().joined(separator: "/")
     guard trimmed.isEmpty || isKey(trimmed) else { throw Invalid.prefix(prefix) }
-    self.endpoint = parsed
+    self.endpoint = parsed.without(bucket: bucket)
     self.region = region
     self.bucket = bucket
     self.prefix = trimmed
+  }
+
+  /// The region that an endpoint's name tells, or nil where it tells none.
+  public static func region(ofEndpoint endpoint: String) -> String? { Endpoint(endpoint)?.region }
+
+  /// Has the server encrypt everything with a key that only its owner keeps. Throws `Invalid.customerKeyWithoutTLS` for an endpoint
+  /// without TLS, to which the key would go in clear.
+  public mutating func encrypt(with key: CustomerKey) throws(Invalid) {
+    guard endpoint.scheme == "https" else { throw .customerKeyWithoutTLS(endpoint.url) }
+    customerKey = key
   }
 
   /// The options of a client for this server.
@@ -73,8 +102,13 @@ public struct S3Settings: Sendable {
     options.mostSent = uploadLimit ?? 0
     options.mostReceived = downloadLimit ?? 0
     options.verifyTLS = verifyTLS
+    options.clientCertificate = clientCertificate
+    options.clientKey = clientKey
     return options
   }
+
+  /// The server's address, for people.
+  public var server: String { endpoint.url }
 
   /// The name that users know the repository by.
   var name: String { prefix.isEmpty ? "s3://\(bucket)" : "s3://\(bucket)/\(prefix)" }
@@ -103,7 +137,7 @@ public struct S3Settings: Sendable {
     case .virtual: true
     case .auto:
       // A bucket with dots matches no wildcard certificate; OSS has none, and no path style either.
-      endpoint.isAmazon && !bucket.contains(".") || endpoint.isIn("aliyuncs.com")
+      endpoint.isAmazon && !bucket.contains(".") || endpoint.isAlibaba
     }
   }
 }

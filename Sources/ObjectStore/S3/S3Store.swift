@@ -160,22 +160,30 @@ public final class S3Store: ObjectStore {
 
   /// The MD5 that an answer's ETag is. Nil where it is something else, as those of joined parts and of encrypting servers are.
   private func md5(in response: HTTPResponse) -> [UInt8]? {
-    guard !isEncrypted(response), let etag = response.headers["etag"].flatMap(plainETag),
-      let digest = bytes(hex: etag)
+    guard !isEncrypted(response), !session.settings.isEncrypted,
+      let etag = response.headers["etag"].flatMap(plainETag), let digest = bytes(hex: etag)
     else { return nil }
     return digest.count == 16 ? digest : nil
   }
 
-  /// Whether an answer tells of encryption by the server that makes ETags something else than MD5s. What Amazon encrypts with keys of its
-  /// own, as it does with everything since 2023, keeps them (docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
-  func isEncrypted(_ response: HTTPResponse) -> Bool {
+  /// Whether an answer tells of encryption by the server that may make ETags something else than MD5s. What Amazon encrypts with keys of
+  /// its own, as it does with everything since 2023, keeps them (docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html).
+  private func isEncrypted(_ response: HTTPResponse) -> Bool {
     response.headers.fields.contains { field in
       let name = field.name.lowercased()
-      guard name.hasPrefix("x-amz-server-side-encryption") else { return false }
-      return
-        !(name == "x-amz-server-side-encryption" && field.value == "AES256"
-        && session.settings.endpoint.isAmazon)
+      if name == "x-amz-server-side-encryption", field.value == "AES256", session.settings.endpoint.isAmazon {
+        return false
+      }
+      return name.hasPrefix("x-amz-server-side-encryption") || name.hasPrefix("x-oss-server-side-encryption")
     }
+  }
+
+  /// Whether what was answered about is encrypted with a customer's or a KMS key: then its ETag is no MD5
+  /// (docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), though it may look like one.
+  func hasKeyOfItsOwn(_ response: HTTPResponse) -> Bool {
+    session.settings.customerKey != nil
+      || response.headers["x-amz-server-side-encryption-customer-algorithm"] != nil
+      || response.headers["x-amz-server-side-encryption"]?.hasPrefix("aws:") == true
   }
 
   /// Believes an answer to be the range that was asked for: by its Content-Range (rclone sends that with a 200), or where the whole
