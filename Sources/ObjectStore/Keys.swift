@@ -1,6 +1,7 @@
 /// The calls of `ObjectStore`, as errors and scripted faults name them.
 public enum StoreOperation: String, CaseIterable, Hashable, Sendable {
-  case put, get, read, head, list, delete, beginMultipart, uploadPart, copyPart, complete, abort, listUploads
+  case put, get, read, head, list, delete, beginMultipart, uploadPart, copyPart, complete, abort, listUploads,
+    retention, lock
 }
 
 /// Whether a text is a key as the contract of `ObjectStore` asks for.

@@ -140,6 +140,22 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     try await run(.listUploads) { try await base.listUploads(prefix) }
   }
 
+  /// Whether objects can be locked.
+  public func offersLocks() async throws -> Bool {
+    try await run(.retention) { try await base.offersLocks() }
+  }
+
+  /// Until when an object is locked.
+  public func retention(of key: String) async throws -> ObjectRetention? {
+    try await run(.retention) { try await base.retention(of: key) }
+  }
+
+  /// Locks an object.
+  @discardableResult
+  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
+    try await run(.lock) { try await base.lock(key, retention) }
+  }
+
   /// An error that would pass for a passing one and is known not to be.
   private struct Final: Error { let error: StoreError }
 
