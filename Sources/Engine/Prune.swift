@@ -40,6 +40,8 @@ public struct Prune: Sendable {
     public var lockedBytes = 0
     /// When the last of these locks ends; nil where there is none.
     public var lockedUntil: Timestamp?
+    /// Whether something was deleted that stays as an old version, since no rule of the bucket ends these.
+    public var keepsOldVersions = false
 
     /// The snapshots that go.
     public var forgotten: [Snapshot] {
@@ -115,6 +117,10 @@ public struct Prune: Sendable {
     report.abortedUploads = uploads.count
     let shares = try await AbandonedShares.find(in: repository, grace: grace)
     report.add(abandoned: try await delete(shares, &report))
+    if report.deletedObjects > 0 || report.abandonedShares > 0 {
+      // The work is done; a server that does not answer this takes nothing from it.
+      report.keepsOldVersions = (try? await repository.store.keepsOldVersions()) ?? false
+    }
     return report
   }
 

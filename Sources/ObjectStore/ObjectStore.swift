@@ -73,6 +73,9 @@ public protocol ObjectStore: Sendable {
   /// - Throws: `StoreError.unsupported` where the store has no locks.
   @discardableResult
   func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool
+
+  /// Whether what is deleted stays as an old version that nothing ends.
+  func keepsOldVersions() async throws -> Bool
 }
 
 extension ObjectStore {
@@ -84,6 +87,8 @@ extension ObjectStore {
     _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
   ) async throws -> PartReceipt? { nil }
 
+  /// No store keeps old versions unless it says so.
+  public func keepsOldVersions() async throws -> Bool { false }
   /// No store has locks unless it says so.
   public func offersLocks() async throws -> Bool { false }
   /// No store has locks unless it says so.

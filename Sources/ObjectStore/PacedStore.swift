@@ -85,6 +85,8 @@ public struct PacedStore: ObjectStore {
     try await base.listUploads(prefix)
   }
   /// As the store does.
+  public func keepsOldVersions() async throws -> Bool { try await base.keepsOldVersions() }
+  /// As the store does.
   public func offersLocks() async throws -> Bool { try await base.offersLocks() }
   /// As the store does.
   public func retention(of key: String) async throws -> ObjectRetention? {

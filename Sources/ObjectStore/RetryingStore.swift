@@ -156,6 +156,11 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     try await run(.lock) { try await base.lock(key, retention) }
   }
 
+  /// Whether what is deleted stays as an old version.
+  public func keepsOldVersions() async throws -> Bool {
+    try await run(.list) { try await base.keepsOldVersions() }
+  }
+
   /// An error that would pass for a passing one and is known not to be.
   private struct Final: Error { let error: StoreError }
 

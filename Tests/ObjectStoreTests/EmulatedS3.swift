@@ -11,7 +11,8 @@ final class EmulatedS3: Sendable {
   enum Lie: Sendable {
     case ignoresRanges, losesAKeyOfEachPage, keepsTheFirstObject, takesAnyMD5, takesAnySecret
     case foldsCase, keepsTheFirstPart, forgetsDeletions, showsOldObjects, joinsAbortedUploads
-    case deniesDelete, deniesWrite, deniesDoctor, hasLocks, wantsAnotherRegion, expiresEverything, expiresLogs
+    case deniesDelete, deniesWrite, deniesDoctor, hasLocks, keepsVersions, endsOldVersions,
+      wantsAnotherRegion, expiresEverything, expiresLogs
   }
 
   private let state: Box
@@ -110,6 +111,9 @@ struct EmulatedBucket {
         "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>\(items.sorted().joined())</ListMultipartUploadsResult>"
       )
     }
+    if query["versioning"] != nil, lies.contains(.keepsVersions) {
+      return .dated("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+    }
     if query["versioning"] != nil { return .dated("<VersioningConfiguration/>") }
     if query["object-lock"] != nil, lies.contains(.hasLocks) {
       return .dated(
@@ -117,6 +121,11 @@ struct EmulatedBucket {
     }
     if query["object-lock"] != nil { return error(request, 404, "ObjectLockConfigurationNotFoundError") }
     guard query["lifecycle"] != nil else { return error(request, 501, "NotImplemented") }
+    if lies.contains(.endsOldVersions) {
+      return .dated(
+        "<LifecycleConfiguration><Rule><ID>o</ID><Status>Enabled</Status><Filter><Prefix>some/</Prefix></Filter><NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration></Rule></LifecycleConfiguration>"
+      )
+    }
     guard lies.contains(.expiresEverything) || lies.contains(.expiresLogs) else {
       return error(request, 404, "NoSuchLifecycleConfiguration")
     }

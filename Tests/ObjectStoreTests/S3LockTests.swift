@@ -56,6 +56,14 @@ import Testing
     #expect(try await !other.store().offersLocks())
   }
 
+  @Test("old versions stay where the bucket keeps versions and no rule ends those of the repository")
+  func oldVersions() async throws {
+    #expect(try await !EmulatedS3().store().keepsOldVersions())
+    #expect(try await RetryingStore(EmulatedS3(.keepsVersions).store()).keepsOldVersions())
+    #expect(try await EmulatedS3(.keepsVersions, .expiresLogs).store().keepsOldVersions())
+    #expect(try await !EmulatedS3(.keepsVersions, .endsOldVersions).store().keepsOldVersions())
+  }
+
   @Test("a refused question about locks is an error, and not taken for a bucket without them")
   func refused() async throws {
     let server = try S3Server(always: .error(403, "AccessDenied"))

@@ -62,6 +62,7 @@ enum PruneCommand: Command {
     let lockedObjects: Int
     let lockedBytes: Int
     let lockedUntil: Timestamp?
+    let keepsOldVersions: Bool
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
@@ -102,7 +103,8 @@ enum PruneCommand: Command {
         abortedUploads: report.abortedUploads, abandonedShares: report.abandonedShares,
         abandonedShareBytes: report.abandonedBytes,
         lockedSnapshots: report.lockedSnapshots.map(\.snapshot.id),
-        lockedObjects: report.lockedObjects, lockedBytes: report.lockedBytes, lockedUntil: report.lockedUntil)
+        lockedObjects: report.lockedObjects, lockedBytes: report.lockedBytes, lockedUntil: report.lockedUntil,
+        keepsOldVersions: report.keepsOldVersions)
     )
     return .done
   }
@@ -190,6 +192,11 @@ enum PruneCommand: Command {
     if report.lockedObjects > 0, let until = report.lockedUntil {
       lines.append(
         "kept by a lock until \(until.localMinute): \(Quantity.count(report.lockedObjects, "object")), \(Quantity.format(bytes: report.lockedBytes)), that nothing needs; later prunes try again"
+      )
+    }
+    if report.keepsOldVersions {
+      lines.append(
+        "the bucket keeps versions: what was deleted is stored and paid for until a lifecycle rule ends old ones (NoncurrentVersionExpiration; docs/stores.md)"
       )
     }
     if let uploads = report.abortedUploads, uploads > 0 {
