@@ -11,12 +11,13 @@ import Testing
   private static let month1 = ObjectRetention(
     mode: .compliance, until: Timestamp(seconds: 1_700_000_000 + 30 * 86_400))
 
-  /// Two snapshots that share packs.
+  /// Two snapshots that share packs; the first has some of its own.
   private func two() async throws -> (World, Scratch, [Snapshot]) {
     let (world, scratch) = (try await World(locks: true), try Scratch())
     var snapshots: [Snapshot] = []
     for step in 1...2 {
       try makeCheckpoint(scratch, "\(step)", change: UInt64(step))
+      if step == 1 { try scratch.write("1/own.raw", noise(500_000, seed: 77)) }
       snapshots.append(try await world.push("\(scratch.path)/\(step)", step: step).snapshot)
     }
     return (world, scratch, snapshots)
@@ -103,7 +104,7 @@ import Testing
     world.clock.advance(86_401)
     let failure = StoreError.partial(failures: [pack: "access denied"])
     let store = FaultyStore(world.memory) { operation, key, _ in
-      operation == .delete && key.hasPrefix("packs/") ? .before(failure) : nil
+      operation == .delete && key.hasPrefix("manifests/") ? .before(failure) : nil
     }
     await #expect(throws: failure) { try await world.prune(RetentionPolicy(last: 1), in: store) }
     let condemned = Set(try await world.repository().deletions().records.flatMap(\.objects))
