@@ -56,7 +56,7 @@ class Endpoint:
         trust = ssl.create_default_context(cafile=self.ca_file)
         return http.client.HTTPSConnection(self.name, self.port, timeout=timeout, context=trust)
 
-    def request(self, method, path, query=None, body=b"", timeout=30):
+    def request(self, method, path, query=None, body=b"", timeout=30, headers=None):
         """The body of a 2xx answer; `path` and `query` are given unencoded."""
         host, path = self.address(path)
         path = urllib.parse.quote(path, safe="/-_.~")
@@ -65,7 +65,7 @@ class Endpoint:
         connection = self.connection(timeout)
         try:
             connection.request(method, f"{path}?{query_string}" if query_string else path, body,
-                               self.signed_headers(method, host, path, query_string, body))
+                               self.signed_headers(method, host, path, query_string, body, headers or {}))
             answer = connection.getresponse()
             data = answer.read()
         finally:
@@ -74,10 +74,10 @@ class Endpoint:
             raise S3Error(method, path, answer.status, data)
         return data
 
-    def signed_headers(self, method, host, path, query_string, body):
+    def signed_headers(self, method, host, path, query_string, body, more):
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         digest = hashlib.sha256(body).hexdigest()
-        headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now}
+        headers = {"host": host, "x-amz-content-sha256": digest, "x-amz-date": now} | more
         names = ";".join(sorted(headers))
         canonical = "\n".join([
             method, path, query_string, *(f"{name}:{headers[name]}" for name in sorted(headers)), "", names, digest])

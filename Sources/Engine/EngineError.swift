@@ -1,4 +1,5 @@
 import Checkpoints
+import ObjectStore
 import Platform
 import Repository
 
@@ -56,6 +57,10 @@ public enum EngineError: Error, Sendable {
   case ranksDisagree(path: String, ranks: [Int])
   /// Prunes kept condemning what a push was using.
   case keptCondemned
+  /// Objects were to be locked, and the repository's place cannot do that.
+  case cannotLock(place: String)
+  /// A snapshot is committed, and some of the objects that it needs could not be locked: each key with the reason; `locked` could.
+  case notLocked(snapshot: String, locked: Int, failures: [String: StoreError])
   /// A copy's target takes chunks up to `limit` bytes only, and the source has longer ones.
   case chunksTooLong(Int, limit: Int)
   /// A deletion was refused since what is there is not known for sure.

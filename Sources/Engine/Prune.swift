@@ -32,8 +32,22 @@ public struct Prune: Sendable {
     /// Objects that earlier prunes condemned and whose grace period is not over.
     public var waiting = 0
 
+    /// Snapshots that no rule keeps and that stay since their marker is locked.
+    public var lockedSnapshots: [LockedSnapshot] = []
+    /// Objects that nothing needs and that stay since they are locked; later prunes try again. A plan does not know them.
+    public var lockedObjects = 0
+    /// Their bytes.
+    public var lockedBytes = 0
+    /// When the last of these locks ends; nil where there is none.
+    public var lockedUntil: Timestamp?
+    /// Whether something was deleted that stays as an old version, since no rule of the bucket ends these.
+    public var keepsOldVersions = false
+
     /// The snapshots that go.
-    public var forgotten: [Snapshot] { decisions.filter { !$0.keeps }.map(\.snapshot) }
+    public var forgotten: [Snapshot] {
+      let locked = Set(lockedSnapshots.map(\.snapshot.key))
+      return decisions.filter { !$0.keeps && !locked.contains($0.snapshot.key) }.map(\.snapshot)
+    }
   }
 
   private let repository: Repository
@@ -92,16 +106,21 @@ public struct Prune: Sendable {
       try await repository.snapshot(at: listed.key) == listed ? listed : nil
     }
     let removed = unchanged.compactMap { $0 }
-    try await repository.remove(removed)
-    proof.forget(removed)
+    report.lockedSnapshots = try await repository.remove(removed)
+    let locked = Set(report.lockedSnapshots.map(\.snapshot.key))
+    report.thinned.removeAll { locked.contains($0.key) }
+    proof.forget(removed.filter { !locked.contains($0.key) })
     try await condemnUnused(before, &report, &proof)
     proof.remember()
     let uploads = try await abandonedUploads(now: before.now)
     for pending in uploads { try await repository.store.abort(pending.upload) }
     report.abortedUploads = uploads.count
     let shares = try await AbandonedShares.find(in: repository, grace: grace)
-    try await repository.store.delete(shares.map(\.key))
-    report.add(abandoned: shares)
+    report.add(abandoned: try await delete(shares, &report))
+    if report.deletedObjects > 0 || report.abandonedShares > 0 {
+      // The work is done; a server that does not answer this takes nothing from it.
+      report.keepsOldVersions = (try? await repository.store.keepsOldVersions()) ?? false
+    }
     return report
   }
 
@@ -146,14 +165,35 @@ public struct Prune: Sendable {
     let state = try await RepositoryState.load(repository, &proof)
     var deleted = Set<String>()
     for record in due {
-      let split = state.split(record, unless: &deleted)
+      var split = state.split(record, unless: &deleted)
       // Another prune may have carried it out meanwhile, and a copy brought packs back under their names since.
       guard try await repository.store.head(record.key) != nil else { continue }
-      try await repository.store.delete(split.unused.map(\.key))
-      // The record goes last: while it stands, a push knows that these packs are not to be relied on.
-      try await repository.store.delete([record.key])
+      let unused = split.unused
+      split.unused = try await delete(unused, &report)
       report.add(split)
+      let gone = Set(split.unused.map(\.key))
+      let locked = unused.map(\.key).filter { !gone.contains($0) }
+      // While locked objects wait for their deletion, they stay condemned. What is needed again must not wait with them.
+      if !locked.isEmpty {
+        guard split.needed > 0 else { continue }
+        _ = try await repository.condemn(locked)
+      }
+      // The record goes last: while it stands, a push knows that these packs are not to be relied on. Where the bucket locks
+      // everything, it stands for longer than it is of use.
+      _ = try await repository.delete([record.key])
     }
+  }
+
+  /// Deletes objects that nothing needs and gives those that are gone; those that a lock keeps are reported.
+  private func delete(_ objects: [ObjectInfo], _ report: inout Report) async throws -> [ObjectInfo] {
+    let kept = try await repository.delete(objects.map(\.key))
+    for object in objects {
+      guard let until = kept[object.key] else { continue }
+      report.lockedObjects += 1
+      report.lockedBytes += object.size
+      report.lockedUntil = max(until, report.lockedUntil ?? until)
+    }
+    return objects.filter { kept[$0.key] == nil }
   }
 }
 

@@ -42,6 +42,8 @@ public struct Push: Sendable {
     public var isStrict = false
     /// Which of many processes this is, where these push one checkpoint together.
     public var rank: Rank?
+    /// For how long what the snapshot needs is locked against deletion, and how strictly; nil for not at all.
+    public var lock: SnapshotLock.Request?
     /// Sizes of packs and parts.
     public var sizes = PackWriter.Sizes.standard
 
@@ -57,6 +59,8 @@ public struct Push: Sendable {
     public var wasPresent: Bool
     /// Bytes of chunks that were sent.
     public var addedBytes: Int
+    /// What was locked, where that was asked for.
+    public var lock: SnapshotLock.Report?
     /// Bytes that the repository had already.
     public var reusedBytes: Int { snapshot.bytes - addedBytes }
     /// What the user should know: skipped entries, defects that were allowed, names that were guessed.
@@ -82,11 +86,14 @@ public struct Push: Sendable {
   /// Pushes.
   ///
   /// - Throws: `EngineError`, `FormatError`, `StoreError`, `SystemError`, `CancellationError`; then no snapshot was committed, and
-  ///   what was sent is found by the next push.
+  ///   what was sent is found by the next push. After `EngineError.notLocked` the snapshot is there.
   public func run(_ request: Request) async throws -> Report {
+    let lock = try await SnapshotLock.prepare(request.lock, in: repository)
     let source = try await CheckpointSource.look(request, repository, resources, progress)
     for _ in 0..<Self.attempts {
-      if let report = try await attempt(request, source) { return report }
+      guard var report = try await attempt(request, source) else { continue }
+      if !request.isDryRun { report.lock = try await lock?.run(report.snapshot) }
+      return report
     }
     throw EngineError.keptCondemned
   }

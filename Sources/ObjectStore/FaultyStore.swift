@@ -132,6 +132,22 @@ public final class FaultyStore<Base: ObjectStore>: ObjectStore {
     try await run(.listUploads, prefix) { try await base.listUploads(prefix) }
   }
 
+  /// Whether objects can be locked.
+  public func offersLocks() async throws -> Bool {
+    try await run(.retention, "") { try await base.offersLocks() }
+  }
+
+  /// Until when an object is locked.
+  public func retention(of key: String) async throws -> ObjectRetention? {
+    try await run(.retention, key) { try await base.retention(of: key) }
+  }
+
+  /// Locks an object, unless planned otherwise.
+  @discardableResult
+  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
+    try await run(.lock, key) { try await base.lock(key, retention) }
+  }
+
   private func next(_ operation: StoreOperation, _ key: String) -> Fault? {
     let call = counts.withLock { counts in
       counts[operation, default: 0] += 1

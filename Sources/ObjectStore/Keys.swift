@@ -1,7 +1,7 @@
 /// The calls of `ObjectStore`, as errors and scripted faults name them.
 public enum StoreOperation: String, CaseIterable, Hashable, Sendable {
   case put, get, read, head, list, delete, beginMultipart, uploadPart, copyPart, complete, abort, listUploads
-  case lifecycle, setLifecycle, thaw
+  case lifecycle, setLifecycle, thaw, retention, lock
   /// Not of the contract: what makes a bucket before there is a store.
   case createBucket = "create the bucket"
 }

@@ -24,17 +24,23 @@ public final class MemoryStore: ObjectStore {
     // By the key's bytes: texts that look alike are one text to Swift and two keys to a store.
     var objects: [[UInt8]: Object] = [:]
     var uploads: [String: Upload] = [:]
+    var retentions: [[UInt8]: ObjectRetention] = [:]
     var begun = 0
   }
 
   /// The store's name.
   public let name: String
+  private let locks: Bool
   private let now: @Sendable () -> Timestamp
   private let state = Mutex(State())
 
-  /// An empty store that takes the time from `now`.
-  public init(name: String = "memory:", now: @escaping @Sendable () -> Timestamp = { Timestamp.now() }) {
+  /// An empty store that takes the time from `now`; with `locks` one that refuses to delete what is locked.
+  public init(
+    name: String = "memory:", locks: Bool = false,
+    now: @escaping @Sendable () -> Timestamp = { Timestamp.now() }
+  ) {
     self.name = name
+    self.locks = locks
     self.now = now
   }
 
@@ -92,7 +98,40 @@ public final class MemoryStore: ObjectStore {
   /// Removes objects.
   public func delete(_ keys: [String]) async throws {
     for key in keys { try begin(.delete, key) }
-    state.withLock { state in for key in keys { state.objects[Array(key.utf8)] = nil } }
+    let time = now()
+    let kept = state.withLock { state in
+      keys.filter { key in
+        if let retention = state.retentions[Array(key.utf8)], retention.until > time { return true }
+        state.objects[Array(key.utf8)] = nil
+        return false
+      }
+    }
+    guard kept.isEmpty else {
+      throw StoreError.partial(failures: Dictionary(kept.map { ($0, "access denied") }) { $1 })
+    }
+  }
+
+  /// Whether it was made with locks.
+  public func offersLocks() async throws -> Bool { locks }
+
+  /// Until when an object is locked.
+  public func retention(of key: String) async throws -> ObjectRetention? {
+    try begin(.retention, key)
+    return state.withLock { $0.retentions[Array(key.utf8)] }
+  }
+
+  /// Locks an object.
+  @discardableResult
+  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
+    try begin(.lock, key)
+    guard locks else { throw StoreError.unsupported(operation: StoreOperation.lock.rawValue) }
+    return try state.withLock { state in
+      let name = Array(key.utf8)
+      guard state.objects[name] != nil else { throw StoreError.missing(key: key) }
+      let present = state.retentions[name]
+      state.retentions[name] = retention.joined(with: present)
+      return state.retentions[name] != present
+    }
   }
 
   /// Begins an object that is sent in parts.

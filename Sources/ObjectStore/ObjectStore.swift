@@ -33,7 +33,7 @@ public protocol ObjectStore: Sendable {
   /// All objects whose keys begin with `prefix` (any string, `/`-ended or not), ordered by key bytewise, with the store's own time at the first answer.
   func list(_ prefix: String) async throws -> Listing
 
-  /// Removes objects. Throws `.partial` with the keys that could not be removed and why.
+  /// Removes objects. Throws `.partial` with the keys that could not be removed and why, among them those that a lock keeps.
   func delete(_ keys: [String]) async throws
 
   /// Begins an object that is sent in parts.
@@ -67,6 +67,21 @@ public protocol ObjectStore: Sendable {
 
   /// Asks for an object of an archive class to be brought back, and gives its state then. Asking twice does no harm.
   func thaw(_ key: String, _ request: ThawRequest) async throws -> ArchiveState
+
+  /// Whether objects can be locked against deletion here. A store need not offer it.
+  func offersLocks() async throws -> Bool
+
+  /// Until when an object is locked, or nil where it is not or is not there.
+  func retention(of key: String) async throws -> ObjectRetention?
+
+  /// Locks an object. A longer or stricter retention that it has stays. False where it was locked as long and as strictly already.
+  ///
+  /// - Throws: `StoreError.unsupported` where the store has no locks.
+  @discardableResult
+  func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool
+
+  /// Whether what is deleted stays as an old version that nothing ends.
+  func keepsOldVersions() async throws -> Bool
 }
 
 extension ObjectStore {
@@ -77,6 +92,18 @@ extension ObjectStore {
   public func copyPart(
     _ upload: MultipartUpload, number: Int, of key: String, in other: any ObjectStore, range: Range<Int>
   ) async throws -> PartReceipt? { nil }
+
+  /// No store keeps old versions unless it says so.
+  public func keepsOldVersions() async throws -> Bool { false }
+  /// No store has locks unless it says so.
+  public func offersLocks() async throws -> Bool { false }
+  /// No store has locks unless it says so.
+  public func retention(of key: String) async throws -> ObjectRetention? { nil }
+  /// No store has locks unless it says so.
+  @discardableResult
+  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
+    throw StoreError.unsupported(operation: StoreOperation.lock.rawValue)
+  }
 }
 
 /// What a listing or a HEAD tells of an object.

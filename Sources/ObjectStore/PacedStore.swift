@@ -94,6 +94,19 @@ public struct PacedStore: ObjectStore {
   public func listUploads(_ prefix: String) async throws -> [PendingUpload] {
     try await base.listUploads(prefix)
   }
+  /// As the store does.
+  public func keepsOldVersions() async throws -> Bool { try await base.keepsOldVersions() }
+  /// As the store does.
+  public func offersLocks() async throws -> Bool { try await base.offersLocks() }
+  /// As the store does.
+  public func retention(of key: String) async throws -> ObjectRetention? {
+    try await base.retention(of: key)
+  }
+  /// As the store does.
+  @discardableResult
+  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
+    try await base.lock(key, retention)
+  }
 }
 
 /// Deals out the time of a line: each transfer gets the next free stretch of it, as long as its bytes take at the rate.

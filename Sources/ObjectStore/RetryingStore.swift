@@ -151,6 +151,27 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     try await run(.thaw) { try await base.thaw(key, request) }
   }
 
+  /// Whether objects can be locked.
+  public func offersLocks() async throws -> Bool {
+    try await run(.retention) { try await base.offersLocks() }
+  }
+
+  /// Until when an object is locked.
+  public func retention(of key: String) async throws -> ObjectRetention? {
+    try await run(.retention) { try await base.retention(of: key) }
+  }
+
+  /// Locks an object.
+  @discardableResult
+  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
+    try await run(.lock) { try await base.lock(key, retention) }
+  }
+
+  /// Whether what is deleted stays as an old version.
+  public func keepsOldVersions() async throws -> Bool {
+    try await run(.list) { try await base.keepsOldVersions() }
+  }
+
   /// An error that would pass for a passing one and is known not to be.
   private struct Final: Error { let error: StoreError }
 

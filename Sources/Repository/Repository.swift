@@ -147,9 +147,6 @@ public struct Repository: Sendable {
     try await store.put(snapshot.key, Payload(MetadataCoding.encode(snapshot)))
   }
 
-  /// Removes markers: these snapshots are no more. What only they needed is for a prune to find.
-  public func remove(_ snapshots: [Snapshot]) async throws { try await store.delete(snapshots.map(\.key)) }
-
   /// The manifest of a snapshot, held to the digest in its marker.
   ///
   /// - Throws: `FormatError.missing`, `.digestMismatch` or `.invalid` where the store does not have what was committed.

@@ -121,7 +121,7 @@ import Testing
     try makeCheckpoint(scratch)
     let source = "\(scratch.path)/checkpoint-1"
     let first = try await world.push(source).snapshot
-    let racing = RacingStore(world.memory, at: turn) { try? await world.repository().remove([first]) }
+    let racing = RacingStore(world.memory, at: turn) { _ = try? await world.repository().remove([first]) }
     try await world.push(source, in: racing)
     #expect(await racing.hasRun)
     let left = try await world.repository().snapshots().snapshots

@@ -24,8 +24,8 @@ struct World: Sendable {
   static let sizes = PackWriter.Sizes(pack: 160_000, part: 60_000)
   static let grace = 86_400.0
 
-  init() async throws {
-    memory = MemoryStore(now: { [clock] in clock.now })
+  init(locks: Bool = false) async throws {
+    memory = MemoryStore(locks: locks, now: { [clock] in clock.now })
     _ = try await Repository.create(in: memory, chunkSize: 1 << 16, surroundings: surroundings)
   }
 

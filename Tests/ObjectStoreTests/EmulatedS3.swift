@@ -11,7 +11,8 @@ final class EmulatedS3: Sendable {
   enum Lie: Sendable {
     case ignoresRanges, losesAKeyOfEachPage, keepsTheFirstObject, takesAnyMD5, takesAnySecret
     case foldsCase, keepsTheFirstPart, forgetsDeletions, showsOldObjects, joinsAbortedUploads
-    case deniesDelete, deniesWrite, deniesDoctor, wantsAnotherRegion, expiresEverything, expiresLogs
+    case deniesDelete, deniesWrite, deniesDoctor, hasLocks, keepsVersions, endsOldVersions,
+      wantsAnotherRegion, expiresEverything, expiresLogs
   }
 
   private let state: Box
@@ -64,6 +65,8 @@ struct EmulatedBucket {
 
   var objects: [[UInt8]: Object] = [:]
   var uploads: [String: Upload] = [:]
+  /// Mode and end of each lock, as they came.
+  var retentions: [[UInt8]: (mode: String, until: String)] = [:]
   var written: [String] = []
   private var ended: [String: Upload] = [:]
   private var begun = 0
@@ -108,9 +111,21 @@ struct EmulatedBucket {
         "<ListMultipartUploadsResult><EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>\(items.sorted().joined())</ListMultipartUploadsResult>"
       )
     }
+    if query["versioning"] != nil, lies.contains(.keepsVersions) {
+      return .dated("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+    }
     if query["versioning"] != nil { return .dated("<VersioningConfiguration/>") }
+    if query["object-lock"] != nil, lies.contains(.hasLocks) {
+      return .dated(
+        "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>")
+    }
     if query["object-lock"] != nil { return error(request, 404, "ObjectLockConfigurationNotFoundError") }
     guard query["lifecycle"] != nil else { return error(request, 501, "NotImplemented") }
+    if lies.contains(.endsOldVersions) {
+      return .dated(
+        "<LifecycleConfiguration><Rule><ID>o</ID><Status>Enabled</Status><Filter><Prefix>some/</Prefix></Filter><NoncurrentVersionExpiration><NoncurrentDays>30</NoncurrentDays></NoncurrentVersionExpiration></Rule></LifecycleConfiguration>"
+      )
+    }
     guard lies.contains(.expiresEverything) || lies.contains(.expiresLogs) else {
       return error(request, 404, "NoSuchLifecycleConfiguration")
     }
@@ -141,8 +156,10 @@ struct EmulatedBucket {
     -> TestServer.Reply
   {
     let keys = XMLNode.parse(request.body)?.all("Object").compactMap { $0["Key"] } ?? []
-    if lies.contains(.deniesDelete) {
-      let errors = keys.map { "<Error><Key>\(xmlEscaped($0))</Key><Code>AccessDenied</Code></Error>" }
+    let kept = lies.contains(.deniesDelete) ? keys : keys.filter { isLocked(Array($0.utf8)) }
+    if !kept.isEmpty {
+      for key in keys where !kept.contains(key) { objects[Array(key.utf8)] = nil }
+      let errors = kept.map { "<Error><Key>\(xmlEscaped($0))</Key><Code>AccessDenied</Code></Error>" }
       return .dated("<DeleteResult>\(errors.joined())</DeleteResult>")
     }
     if !lies.contains(.forgetsDeletions) { for key in keys { objects[Array(key.utf8)] = nil } }
@@ -152,11 +169,12 @@ struct EmulatedBucket {
   private mutating func object(
     _ request: S3Server.Request, _ key: [UInt8], _ query: [String: String], _ lies: Set<EmulatedS3.Lie>
   ) -> TestServer.Reply {
+    if query["retention"] != nil { return retention(request, key, lies) }
     let isDoctors = String(decoding: key, as: UTF8.self).contains("/doctor/")
     switch request.method {
     case "PUT" where lies.contains(.deniesWrite) || lies.contains(.deniesDoctor) && isDoctors,
       "POST" where lies.contains(.deniesWrite) || lies.contains(.deniesDoctor) && isDoctors,
-      "DELETE" where lies.contains(.deniesDelete):
+      "DELETE" where lies.contains(.deniesDelete) || isLocked(key) && query["uploadId"] == nil:
       return error(request, 403, "AccessDenied")
     case "PUT": return put(request, key, query, lies)
     case "POST": return post(request, key, query, lies)
@@ -170,6 +188,35 @@ struct EmulatedBucket {
       return .answer(204, headers: dateField)
     default: return read(request, key, lies)
     }
+  }
+
+  private func isLocked(_ key: [UInt8]) -> Bool {
+    retentions[key].flatMap { Timestamp(parsing: $0.until) }.map { $0 > Timestamp.now() } ?? false
+  }
+
+  /// Reads or sets a lock, as Amazon does: neither an earlier end nor a weaker mode is taken.
+  private mutating func retention(
+    _ request: S3Server.Request, _ key: [UInt8], _ lies: Set<EmulatedS3.Lie>
+  ) -> TestServer.Reply {
+    guard lies.contains(.hasLocks) else { return error(request, 400, "InvalidRequest") }
+    guard objects[key] != nil else { return error(request, 404, "NoSuchKey") }
+    guard request.method == "PUT" else {
+      guard let held = retentions[key] else { return error(request, 404, "NoSuchObjectLockConfiguration") }
+      return .dated(
+        "<Retention><Mode>\(held.mode)</Mode><RetainUntilDate>\(held.until)</RetainUntilDate></Retention>")
+    }
+    guard !lies.contains(.deniesWrite) else { return error(request, 403, "AccessDenied") }
+    guard request.headers["content-md5"] == base64(MD5.hash(request.body)) else {
+      return error(request, 400, "InvalidDigest")
+    }
+    guard let root = XMLNode.parse(request.body), let mode = root["Mode"],
+      let until = root["RetainUntilDate"], Timestamp(parsing: until) != nil
+    else { return error(request, 400, "MalformedXML") }
+    if let held = retentions[key], until < held.until || mode == "GOVERNANCE" && held.mode == "COMPLIANCE" {
+      return error(request, 403, "AccessDenied")
+    }
+    retentions[key] = (mode, until)
+    return .answer(200, headers: dateField)
   }
 
   private func read(

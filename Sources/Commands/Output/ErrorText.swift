@@ -133,6 +133,21 @@ struct ErrorText: Sendable {
       return ErrorText(
         "\(path) has \(Quantity.format(bytes: size)), and a file of the archive record may have \(Quantity.format(bytes: limit)). Nothing was pushed.",
         code: .failed)
+    case .cannotLock(let place):
+      return ErrorText(
+        "\(place) has no object lock, so --lock-for cannot be kept and nothing was pushed. Make a bucket with object lock, or push without it.",
+        code: .wrongUse)
+    case .notLocked(let snapshot, let locked, let failures):
+      let keys = failures.keys.sorted()
+      let why = keys.first.flatMap { failures[$0] }.map { store($0).sentences } ?? []
+      return ErrorText(
+        lines: [
+          "\(snapshot) is pushed and whole, but not all of it is locked: \(Quantity.count(locked, "object")) of \(locked + keys.count) are."
+        ] + keys.prefix(100).map { "  not locked: \($0)" }
+          + (keys.count > 100 ? ["  and \(keys.count - 100) more"] : []) + why + [
+            "The same push, run again, locks the rest."
+          ],
+        code: failures.values.contains { if case .denied = $0 { true } else { false } } ? .refused : .failed)
     case .badRun(let run):
       return ErrorText(
         "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters. Give another with --run.",
@@ -401,6 +416,7 @@ struct ErrorText: Sendable {
       "setLifecycle": "change the lifecycle rules of", "thaw": "bring back from the archive",
       "listUploads": "list uploads of",
       "abort": "end the upload of",
+      "retention": "read the lock of",
     ][
       operation] ?? operation
   }

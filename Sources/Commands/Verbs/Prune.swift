@@ -32,6 +32,7 @@ enum PruneCommand: Command {
       its own; nobody can go on training from it as it was.
       Nothing is locked: snapshots go at once, and the bytes that nothing needs then are removed by a prune that runs after the
       grace period, so that a push beside it never loses any.
+      What an object lock keeps (push --lock-for) stays until the lock has ended, and is removed by a prune after that.
       """,
     examples: [
       "ckbackup prune --keep-last 3 --keep-best 2:eval_loss:min --dry-run",
@@ -57,6 +58,11 @@ enum PruneCommand: Command {
     let abortedUploads: Int?
     let abandonedShares: Int
     let abandonedShareBytes: Int
+    let lockedSnapshots: [String]
+    let lockedObjects: Int
+    let lockedBytes: Int
+    let lockedUntil: Timestamp?
+    let keepsOldVersions: Bool
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
@@ -95,7 +101,11 @@ enum PruneCommand: Command {
         deletedObjects: report.deletedObjects, deletedBytes: report.deletedBytes,
         waitingObjects: report.waiting, sparedObjects: report.spared,
         abortedUploads: report.abortedUploads, abandonedShares: report.abandonedShares,
-        abandonedShareBytes: report.abandonedBytes))
+        abandonedShareBytes: report.abandonedBytes,
+        lockedSnapshots: report.lockedSnapshots.map(\.snapshot.id),
+        lockedObjects: report.lockedObjects, lockedBytes: report.lockedBytes, lockedUntil: report.lockedUntil,
+        keepsOldVersions: report.keepsOldVersions)
+    )
     return .done
   }
 
@@ -146,12 +156,16 @@ enum PruneCommand: Command {
       ("", .left), ("SNAPSHOT", .left), ("ID", .left), ("PUSHED", .left), ("SIZE", .right), ("WHY", .left),
     ])
     let thinned = Set(report.thinned.map(\.key))
+    let locked = Dictionary(report.lockedSnapshots.map { ($0.snapshot.key, $0.until) }) { $1 }
     for decision in report.decisions {
+      let until = locked[decision.snapshot.key]?.localMinute
       table.add([
-        decision.keeps ? thinned.contains(decision.snapshot.key) ? "thin" : "keep" : "remove",
+        until != nil
+          ? "locked" : decision.keeps ? thinned.contains(decision.snapshot.key) ? "thin" : "keep" : "remove",
         decision.snapshot.address, decision.snapshot.id,
         decision.snapshot.time.localMinute, Quantity.format(bytes: decision.snapshot.bytes),
-        decision.keeps ? decision.reasons.joined(separator: ", ") : "no rule keeps it",
+        until.map { "a lock keeps it until \($0)" }
+          ?? (decision.keeps ? decision.reasons.joined(separator: ", ") : "no rule keeps it"),
       ])
     }
     return table.lines(width: width)
@@ -173,6 +187,16 @@ enum PruneCommand: Command {
     if report.deletedObjects > 0 {
       lines.append(
         "\(does("delete", "deleted")) \(Quantity.format(bytes: report.deletedBytes)) in \(Quantity.count(report.deletedObjects, "object")) that earlier prunes marked as unused"
+      )
+    }
+    if report.lockedObjects > 0, let until = report.lockedUntil {
+      lines.append(
+        "kept by a lock until \(until.localMinute): \(Quantity.count(report.lockedObjects, "object")), \(Quantity.format(bytes: report.lockedBytes)), that nothing needs; later prunes try again"
+      )
+    }
+    if report.keepsOldVersions {
+      lines.append(
+        "the bucket keeps versions: what was deleted is stored and paid for until a lifecycle rule ends old ones (NoncurrentVersionExpiration; docs/stores.md)"
       )
     }
     if let uploads = report.abortedUploads, uploads > 0 {

@@ -1,5 +1,7 @@
 import Engine
 import Glibc
+import ObjectStore
+import Platform
 import Repository
 
 /// `ckbackup push`
@@ -19,6 +21,14 @@ enum PushCommand: Command {
       OptionSpec("note", "TEXT", "A sentence for the archive record."),
       OptionSpec("no-environment", "Leave code, machine, variables and packages out of the archive record."),
       OptionSpec("allow-incomplete", "Keep a torn or incomplete checkpoint all the same, marked as such."),
+      OptionSpec(
+        "lock-for", "TIME",
+        "Lock what the snapshot needs against deletion for TIME, for example 90d; the bucket must have object lock."
+      ),
+      OptionSpec(
+        "lock-mode", "MODE",
+        "governance (default): who has the right may end the lock; compliance: nobody can, and what is locked is paid for."
+      ),
       SaveWait.option,
       OptionSpec("strict", "Fail where something cannot be kept: an unreadable file, a socket, a pipe."),
       OptionSpec("dry-run", "Read and compare everything, send nothing, and tell what would be sent."),
@@ -31,12 +41,16 @@ enum PushCommand: Command {
       Where many processes hold one checkpoint, on a shared file system or each on its own disk, each of them runs push with its rank: files
       that several see are sent by one of them, and the last one commits the snapshot. A rank that died is simply run again.
       Labels, metrics, notes and files for the record may be given to any of them.
+
+      --lock-for locks packs, manifest, record and marker after the commit, also packs that earlier pushes stored; it lengthens locks
+      and never shortens one. A push of what is there already locks too. Give it to every rank of a group.
       """,
     examples: [
       "ckbackup push out/llama-sft/checkpoint-1000",
       "ckbackup push model.pt --run baseline --step 500 --metric loss=0.31 --tag paper --milestone",
       "ckbackup push checkpoint-1000 --log train.log --hparams args.yaml --eval eval.json",
       "srun ckbackup push checkpoint-1000 --distributed",
+      "ckbackup push checkpoint-1000 --milestone --lock-for 90d",
     ],
     whenInterrupted: "finished packs are kept, the unfinished one is not: run the same command again to go on"
   )
@@ -53,6 +67,8 @@ enum PushCommand: Command {
     let reusedBytes: Int
     let alreadyPresent: Bool
     let dryRun: Bool
+    let lockedObjects: Int?
+    let lockedUntil: Timestamp?
     let warnings: [String]
   }
 
@@ -75,6 +91,7 @@ enum PushCommand: Command {
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     for warning in report.warnings { environment.console.warn(warning) }
     environment.console.show(sentence(report, request, seconds: seconds))
+    if let lock = report.lock { environment.console.show(sentence(lock)) }
     let snapshot = report.snapshot
     try environment.console.json(
       Result(
@@ -82,6 +99,7 @@ enum PushCommand: Command {
         complete: snapshot.complete, files: snapshot.files, bytes: snapshot.bytes,
         uploadedBytes: report.addedBytes,
         reusedBytes: report.reusedBytes, alreadyPresent: report.wasPresent, dryRun: request.isDryRun,
+        lockedObjects: report.lock?.objects, lockedUntil: report.lock?.retention.until,
         warnings: report.warnings))
     return .done
   }
@@ -97,6 +115,8 @@ enum PushCommand: Command {
     let files: Int
     let bytes: Int
     let uploadedBytes: Int
+    let lockedObjects: Int?
+    let lockedUntil: Timestamp?
     let warnings: [String]
   }
 
@@ -137,11 +157,13 @@ enum PushCommand: Command {
         "there is no snapshot of \(report.run)@\(report.step) yet: it awaits \(Quantity.ranks(ranks)), in this group (ckbackup list --pending)"
       )
     }
+    if let lock = report.lock { environment.console.show(sentence(lock)) }
     try environment.console.json(
       ShareResult(
         state: state, snapshot: snapshot?.id, run: report.run, step: report.step, rank: rank.rank,
         worldSize: rank.worldSize, awaitedRanks: awaited, files: report.files, bytes: report.bytes,
-        uploadedBytes: report.addedBytes, warnings: report.warnings))
+        uploadedBytes: report.addedBytes, lockedObjects: report.lock?.objects,
+        lockedUntil: report.lock?.retention.until, warnings: report.warnings))
     return .done
   }
 
@@ -172,11 +194,36 @@ enum PushCommand: Command {
     if request.rank != nil, request.isDryRun {
       throw UsageError("--dry-run does not go with --rank", command: spec.name)
     }
+    request.lock = try lock(arguments)
     request.sizes = .init(pack: environment.configuration.packSize, part: request.sizes.part)
     request.host = hostName()
     request.program = "ckbackup \(CommandLine.version)"
     request.commandLine = ["ckbackup", spec.name] + arguments.words
     return request
+  }
+
+  /// What `--lock-for` and `--lock-mode` ask for.
+  private static func lock(_ arguments: Arguments) throws(UsageError) -> SnapshotLock.Request? {
+    let seconds = try arguments.seconds("lock-for")
+    let word = arguments.string("lock-mode")
+    guard let seconds else {
+      if word == nil { return nil }
+      throw UsageError("--lock-mode goes with --lock-for", command: spec.name)
+    }
+    // Amazon keeps locks of at most 100 years (docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html).
+    guard seconds > 0, seconds <= 36_500 * 86_400 else {
+      throw UsageError("--lock-for takes a time of up to 100 years", command: spec.name)
+    }
+    guard let mode = ObjectRetention.Mode(rawValue: word ?? "governance") else {
+      throw UsageError("--lock-mode is governance or compliance, not \(word ?? "")", command: spec.name)
+    }
+    return .init(seconds: seconds, mode: mode)
+  }
+
+  private static func sentence(_ lock: SnapshotLock.Report) -> String {
+    let before = lock.lockedBefore > 0 ? ", \(lock.lockedBefore) of them as long before" : ""
+    return
+      "locked \(Quantity.count(lock.objects, "object")) until \(lock.retention.until.localMinute) (\(lock.retention.mode.rawValue))\(before)"
   }
 
   /// `NAME=VALUE`; nil where the name is empty or the value no finite number.

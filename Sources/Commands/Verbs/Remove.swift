@@ -1,4 +1,5 @@
 import Engine
+import Platform
 import Repository
 
 /// `ckbackup remove`
@@ -12,13 +13,20 @@ enum RemoveCommand: Command {
     ],
     details: """
       The snapshots are gone at once; their bytes are removed by a prune that runs after the grace period, as far as no other snapshot
-      needs them. To thin out a run by rules, use prune.
+      needs them. To thin out a run by rules, use prune. A snapshot whose marker is locked (push --lock-for) stays until the lock has
+      ended: exit code 5.
       """,
     examples: ["ckbackup remove llama-stf@1000", "ckbackup remove 3fa9c1 --dry-run"])
 
   private struct Document: Encodable {
     let dryRun: Bool
     let removed: [SnapshotDocument]
+    let locked: [Locked]
+
+    struct Locked: Encodable {
+      let snapshot: SnapshotDocument
+      let until: Timestamp
+    }
   }
 
   static func run(_ environment: Environment) async throws -> ExitCode {
@@ -34,11 +42,19 @@ enum RemoveCommand: Command {
         "\(milestone.label) is a milestone: pass --yes to remove it all the same", command: spec.name)
     }
     let isDryRun = arguments.has("dry-run")
-    if !isDryRun { try await repository.remove(chosen) }
+    let locked = isDryRun ? [] : try await repository.remove(chosen)
+    chosen.removeAll { snapshot in locked.contains { $0.snapshot.key == snapshot.key } }
     for snapshot in chosen {
       environment.console.show("\(isDryRun ? "would remove" : "removed") \(snapshot.label)")
     }
-    try environment.console.json(Document(dryRun: isDryRun, removed: chosen.map(SnapshotDocument.init)))
-    return .done
+    for kept in locked {
+      environment.console.warn(
+        "\(kept.snapshot.label) stays: it is locked until \(kept.until.localMinute). Remove it after that.")
+    }
+    try environment.console.json(
+      Document(
+        dryRun: isDryRun, removed: chosen.map(SnapshotDocument.init),
+        locked: locked.map { .init(snapshot: SnapshotDocument($0.snapshot), until: $0.until) }))
+    return locked.isEmpty ? .done : .refused
   }
 }

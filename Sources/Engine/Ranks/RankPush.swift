@@ -31,6 +31,8 @@ public struct RankPush: Sendable {
     public var bytes: Int
     /// Bytes of chunks that were sent.
     public var addedBytes: Int
+    /// What was locked, where that was asked for and the snapshot is there.
+    public var lock: SnapshotLock.Report?
     /// What the user should know.
     public var warnings: [String]
   }
@@ -53,6 +55,16 @@ public struct RankPush: Sendable {
   ///
   /// - Throws: as `Push.run`, and `EngineError.ranksDisagree`.
   public func run(_ request: Push.Request) async throws -> Report {
+    let lock = try await SnapshotLock.prepare(request.lock, in: repository)
+    var report = try await share(request)
+    switch report.outcome {
+    case .committed(let snapshot), .present(let snapshot): report.lock = try await lock?.run(snapshot)
+    case .awaiting: break
+    }
+    return report
+  }
+
+  private func share(_ request: Push.Request) async throws -> Report {
     let rank = request.rank ?? .init(0, of: 1)
     let source = try await CheckpointSource.look(request, repository, resources, progress)
     let group = RankGroup(run: source.run, step: source.step, name: rank.group)

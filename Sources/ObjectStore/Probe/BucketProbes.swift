@@ -16,7 +16,9 @@ let bucketProbes: [Probe] = [
       return untold(answer)
     }
     return root["Status"] == "Enabled"
-      ? .holds("the bucket keeps versions: what is overwritten or deleted can be had again")
+      ? .holds(
+        "the bucket keeps versions: what is overwritten or deleted can be had again, and is paid for until a rule ends old versions (NoncurrentVersionExpiration)"
+      )
       : .doesNotHold("the bucket keeps no versions: what is overwritten is gone")
   },
   Probe("object-lock", .informative, .s3, writes: false) { it in
@@ -33,7 +35,7 @@ let bucketProbes: [Probe] = [
     let time = rule.map { $0["Days"].map { "\($0) days" } ?? $0["Years"].map { "\($0) years" } ?? "" }
     return .holds(
       time.map { "objects are locked for \($0) (\(rule?["Mode"] ?? ""))" }
-        ?? "objects can be locked, and are not by default")
+        ?? "objects can be locked (push --lock-for), and are not by default")
   },
   Probe("lifecycle-abort", .useful, .s3, writes: false) { it in
     let answer = try await it.raw("GET", query: [(name: "lifecycle", value: "")])
@@ -71,7 +73,7 @@ private func untold(_ answer: HTTPResponse) -> ProbeFinding {
 }
 
 /// The bucket's rules that are in force; nil where the server does not tell.
-private func lifecycleRules(_ answer: HTTPResponse) -> [LifecycleRule]? {
+func lifecycleRules(_ answer: HTTPResponse) -> [LifecycleRule]? {
   if LifecycleDocument.codesOfNone.contains(S3Problem(answer).code) { return [] }
   guard answer.isSuccess else { return nil }
   return LifecycleDocument(answer.body)?.rules.filter(\.isEnabled)
