@@ -82,7 +82,9 @@ extension S3Settings {
       }
     case .uploadPart, .copyPart, .complete, .get, .read, .head:
       if let customerKey { fields += customerKey.fields(.object) }
-    case .list, .delete, .abort, .listUploads, .createBucket: break
+    case .list, .delete, .abort, .listUploads, .createBucket, .lifecycle, .setLifecycle, .thaw, .retention,
+      .lock:
+      break
     }
     if requesterPays { fields.append((name: "x-amz-request-payer", value: "requester")) }
     return fields
