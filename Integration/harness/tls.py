@@ -44,6 +44,9 @@ class SecureEndpoint:
     access_key: str
     secret_key: str
     region: str
+    virtual: bool = False
+    # Whom to trust is for each test to say.
+    ca_file: str | None = None
 
     @property
     def url(self):
