@@ -113,7 +113,7 @@ def test_an_expired_session_is_told_from_any_other_refusal(network, small):
     net.ck("init")
     net.proxy.expired_tokens.add("old")
     failed = net.ck("push", small, "--run", "demo", "--quiet", expect=5)
-    assert "credentials (ExpiredToken)" in failed.err and "session token" in failed.err
+    assert "credentials (ExpiredToken)" in failed.err and "Get new session credentials" in failed.err
     assert len(failed.err.strip().splitlines()) == 1
 
 
