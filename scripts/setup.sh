@@ -2,7 +2,7 @@
 # Installs what a goal needs and is not there yet; says what it installs, and nothing when all is there.
 #
 #   scripts/setup.sh build    the libraries that ckbackup links, make, python3
-#   scripts/setup.sh test     those, strace, and .venv with pytest and the S3 servers of the integration tests
+#   scripts/setup.sh test     those, strace, openssl, and .venv with pytest and the S3 servers of the integration tests
 #   scripts/setup.sh stores   those of build, Ceph's gateway, and .venv-stores with more S3 servers
 #   scripts/setup.sh frameworks  those of build, g++, and .venv-frameworks with torch, transformers and DeepSpeed
 #   scripts/setup.sh bench    those of build, restic, and .venv with the other tools that ckbackup is measured against
@@ -53,7 +53,7 @@ command -v python3 >/dev/null || packages+=(python3)
 if [ "$goal" != build ] && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
   packages+=(python3 python3-venv)
 fi
-[ "$goal" != test ] || packages+=(strace)
+[ "$goal" != test ] || packages+=(strace openssl)
 # DeepSpeed compiles the part by which its processes speak to each other.
 [ "$goal" != frameworks ] || packages+=(g++)
 [ "$goal" != stores ] || packages+=(openssl iproute2 radosgw ceph-mon ceph-osd ceph-common)
