@@ -13,8 +13,8 @@ November 2026:
 - user-guide/data-verification: Content-MD5, InvalidDigest, x-oss-hash-crc64ecma;
 - how-to-obtain-oss-resources-by-segmenting-http-range-requests: a range that is not in the object brings the whole object, with 200.
 
-501 for If-None-Match and If-Match is what others report (github.com/tobi/walgit, issue 67); ETags in capitals too
-(github.com/s3ql/s3ql, issue 402). Not known, and answered here as seemed likeliest: what a region in a signature must be (both
+501 for If-None-Match and If-Match is what others report (github.com/tobi/walgit/issues/67); ETags in capitals too
+(github.com/s3ql/s3ql/issues/402). Not known, and answered here as seemed likeliest: what a region in a signature must be (both
 forms are taken), the status of operations that the list lacks (501), how listings encode keys.
 """
 

@@ -35,7 +35,7 @@ public protocol CredentialsProvider: Sendable {
   func credentials() async throws -> Credentials
   /// Looks again at once for what has taken the place of credentials that the server refused; nil where nothing has.
   func renewed(insteadOf refused: Credentials) async throws -> Credentials?
-  /// In words for people where the credentials come from, for example `the profile [backup] of /root/.aws/credentials`.
+  /// In words for people where the credentials come from, for example `the profile [backup] of ~/.aws/credentials`.
   func origin() async throws -> String
 }
 
