@@ -134,6 +134,28 @@ def test_no_credentials(seaweedfs, tmp_path):
     assert document["cause"] == "credentials" and "AWS_ACCESS_KEY_ID" in step(document, "credentials")["sentence"]
 
 
+@pytest.mark.parametrize("place", ["", "doctor"])
+def test_what_is_somebody_elses_is_left_alone_whatever_it_is_called(directory_repository, checkpoint, tmp_path, place):
+    """A folder of the name that doctors use may hold anything: a patient's file, or a repository whose name was cut short."""
+    home = tmp_path / "home"
+    theirs = home / "n" / "doctor"
+    if place:
+        owner = Ckbackup(home, str(theirs))
+        owner("init")
+        owner("push", checkpoint, "--run", "demo")
+    else:
+        theirs.mkdir(parents=True)
+        (theirs / "patients.csv").write_text("name\n")
+    files = [path for path in (home / "n").rglob("*") if path.is_file()]
+    for path in files:
+        os.utime(path, (1, 1))
+    ck = Ckbackup(tmp_path / "other", str(home / "n"))
+    document = examine(ck, expect=1)
+    assert document["cause"] == "repository" and step(document, "the rest")["mark"] == "skipped"
+    assert sorted(path for path in (home / "n").rglob("*") if path.is_file()) == sorted(files)
+    assert "not empty" in ck("init", expect=1).err
+
+
 # Permissions.
 
 def acting_as(role, repository, home):

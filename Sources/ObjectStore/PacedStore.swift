@@ -3,8 +3,9 @@ import Platform
 import Synchronization
 
 /// A store whose transfers together take no more of the line than they may, so that whoever else uses it does not notice.
-public struct PacedStore: ObjectStore {
-  let base: any ObjectStore
+public struct PacedStore: ForwardingStore {
+  /// The store that is slowed down.
+  public let base: any ObjectStore
   private let up: Pace?
   private let down: Pace?
 
@@ -21,11 +22,6 @@ public struct PacedStore: ObjectStore {
     self.up = up.map { Pace(rate: $0, now: now, sleep: sleep) }
     self.down = down.map { Pace(rate: $0, now: now, sleep: sleep) }
   }
-
-  /// The store's own.
-  public var name: String { base.name }
-  /// The store's own.
-  public var hasOpaqueETags: Bool { base.hasOpaqueETags }
 
   /// Stores an object when its turn has come.
   @discardableResult
@@ -48,25 +44,6 @@ public struct PacedStore: ObjectStore {
     try await base.read(key, at: offset, into: target)
   }
 
-  /// As the store does.
-  public func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
-  /// As the store does.
-  public func list(_ prefix: String) async throws -> Listing { try await base.list(prefix) }
-  /// As the store does.
-  public func delete(_ keys: [String]) async throws { try await base.delete(keys) }
-  /// As the store does.
-  public func archiveState(of key: String) async throws -> ArchiveState {
-    try await base.archiveState(of: key)
-  }
-  /// As the store does.
-  public func thaw(_ key: String, _ request: ThawRequest) async throws -> ArchiveState {
-    try await base.thaw(key, request)
-  }
-  /// As the store does.
-  public func beginMultipart(_ key: String) async throws -> MultipartUpload {
-    try await base.beginMultipart(key)
-  }
-
   /// Sends a part when its turn has come.
   public func uploadPart(
     _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
@@ -81,31 +58,6 @@ public struct PacedStore: ObjectStore {
   ) async throws -> PartReceipt? {
     let behind = (other as? PacedStore)?.base ?? other
     return try await base.copyPart(upload, number: number, of: key, in: behind, range: range)
-  }
-
-  /// As the store does.
-  @discardableResult
-  public func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
-    try await base.complete(upload, parts)
-  }
-  /// As the store does.
-  public func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
-  /// As the store does.
-  public func listUploads(_ prefix: String) async throws -> [PendingUpload] {
-    try await base.listUploads(prefix)
-  }
-  /// As the store does.
-  public func keepsOldVersions() async throws -> Bool { try await base.keepsOldVersions() }
-  /// As the store does.
-  public func offersLocks() async throws -> Bool { try await base.offersLocks() }
-  /// As the store does.
-  public func retention(of key: String) async throws -> ObjectRetention? {
-    try await base.retention(of: key)
-  }
-  /// As the store does.
-  @discardableResult
-  public func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool {
-    try await base.lock(key, retention)
   }
 }
 

@@ -25,6 +25,18 @@ public enum ObjectKey {
   public static let ledger = "ledger/"
   /// Where `ckbackup doctor` tries things out; nothing there is of a repository, and nothing stays.
   public static let doctor = "doctor/"
+  /// What a doctor leaves where nothing may be deleted.
+  public static let undeletable = doctor + "undeletable"
+
+  /// Whether a key is one that only doctors give: somebody may keep things of his own in a folder of that name.
+  public static func isDoctors(_ key: String) -> Bool {
+    guard key != undeletable else { return true }
+    guard key.hasPrefix(doctor) else { return false }
+    // An id (`ULID`) has 26 digits and capitals.
+    let words = key.dropFirst(doctor.count).split(separator: "/", omittingEmptySubsequences: false)
+    return words.count > 1 && words[0].utf8.count == 26
+      && words[0].utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) }
+  }
 
   /// Whether a key is of those that describe the repository and hold nothing of anybody's.
   static func hasDescription(of key: String) -> Bool { [repository, readme, recovery].contains(key) }

@@ -25,7 +25,7 @@ public struct Repository: Sendable {
     in store: any ObjectStore, chunkSize: Int, surroundings: Surroundings, recreate: Bool = false
   ) async throws -> RepositoryInfo {
     let others = try await store.list("").objects.map(\.key).filter {
-      !ObjectKey.hasDescription(of: $0) && !$0.hasPrefix(ObjectKey.doctor)
+      !ObjectKey.hasDescription(of: $0) && !ObjectKey.isDoctors($0)
     }
     if recreate {
       if let bytes = try? await store.get(ObjectKey.repository, limit: 1 << 20),

@@ -121,29 +121,9 @@ import Testing
 }
 
 /// A store that says that it locks and does not.
-private struct ForgettingStore: ObjectStore {
-  let base: MemoryStore
-  var name: String { base.name }
+private struct ForgettingStore: ForwardingStore {
+  let base: any ObjectStore
 
-  func put(_ key: String, _ payload: Payload) async throws -> String? { try await base.put(key, payload) }
-  func get(_ key: String, limit: Int) async throws -> [UInt8] { try await base.get(key, limit: limit) }
-  func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
-    try await base.read(key, at: offset, into: target)
-  }
-  func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
-  func list(_ prefix: String) async throws -> Listing { try await base.list(prefix) }
-  func delete(_ keys: [String]) async throws { try await base.delete(keys) }
-  func beginMultipart(_ key: String) async throws -> MultipartUpload { try await base.beginMultipart(key) }
-  func uploadPart(
-    _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
-  ) async throws -> PartReceipt {
-    try await base.uploadPart(upload, number: number, offset: offset, payload, md5: md5)
-  }
-  func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
-    try await base.complete(upload, parts)
-  }
-  func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
-  func listUploads(_ prefix: String) async throws -> [PendingUpload] { try await base.listUploads(prefix) }
   func offersLocks() async throws -> Bool { true }
   func lock(_ key: String, _ retention: ObjectRetention) async throws -> Bool { true }
 }

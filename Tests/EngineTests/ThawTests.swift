@@ -8,12 +8,12 @@ import Testing
 @testable import Engine
 
 /// A store some of whose objects are in an archive class.
-private final class FrozenStore: ObjectStore {
+private final class FrozenStore: ForwardingStore {
   private struct State {
     var frozen: Set<String> = []
     var asked: [String: Int] = [:]
   }
-  private let base: MemoryStore
+  let base: any ObjectStore
   private let state = Mutex(State())
   /// What a thaw is refused with.
   let refusal: StoreError?
@@ -43,8 +43,6 @@ private final class FrozenStore: ObjectStore {
       operation: "read", key: key, status: 403, code: "InvalidObjectState", message: "in the archive")
   }
 
-  var name: String { base.name }
-  func put(_ key: String, _ payload: Payload) async throws -> String? { try await base.put(key, payload) }
   func get(_ key: String, limit: Int) async throws -> [UInt8] {
     try require(key)
     return try await base.get(key, limit: limit)
@@ -53,20 +51,6 @@ private final class FrozenStore: ObjectStore {
     try require(key)
     try await base.read(key, at: offset, into: target)
   }
-  func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
-  func list(_ prefix: String) async throws -> Listing { try await base.list(prefix) }
-  func delete(_ keys: [String]) async throws { try await base.delete(keys) }
-  func beginMultipart(_ key: String) async throws -> MultipartUpload { try await base.beginMultipart(key) }
-  func uploadPart(
-    _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
-  ) async throws -> PartReceipt {
-    try await base.uploadPart(upload, number: number, offset: offset, payload, md5: md5)
-  }
-  func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
-    try await base.complete(upload, parts)
-  }
-  func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
-  func listUploads(_ prefix: String) async throws -> [PendingUpload] { try await base.listUploads(prefix) }
 }
 
 @Suite("Packs in an archive class") struct ThawTests {

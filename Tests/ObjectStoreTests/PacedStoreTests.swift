@@ -53,6 +53,19 @@ private final class Line: Sendable {
     #expect(line.now == 161)
   }
 
+  @Test("what the store behind says of itself is what a slowed one says")
+  func words() async throws {
+    struct Odd: ForwardingStore {
+      let base: any ObjectStore = MemoryStore()
+      let hasOpaqueETags = true
+      func offersLocks() async throws -> Bool { true }
+      func keepsOldVersions() async throws -> Bool { true }
+    }
+    let slowed = PacedStore(Odd(), up: 1000, down: nil)
+    #expect(slowed.hasOpaqueETags && slowed.name == Odd().name)
+    #expect(try await slowed.offersLocks() && slowed.keepsOldVersions())
+  }
+
   @Test("a slowed store holds the contract of stores", arguments: Probe.all)
   func contract(_ probe: Probe) async throws {
     let line = Line()

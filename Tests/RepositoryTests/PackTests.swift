@@ -236,14 +236,14 @@ import Testing
 }
 
 /// Tells of uploads as they begin, of their parts, and when they are complete; may lie about the ETag then.
-private struct WatchedStore: ObjectStore {
+private struct WatchedStore: ForwardingStore {
   enum Event {
     case begun
     case part(key: String, number: Int, size: Int)
     case completed
   }
 
-  let base: MemoryStore
+  let base: any ObjectStore
   let lies: Bool
   let hasOpaqueETags: Bool
   let tell: @Sendable (Event) -> Void
@@ -254,15 +254,6 @@ private struct WatchedStore: ObjectStore {
     (self.base, self.lies, self.hasOpaqueETags, self.tell) = (base, lies, opaque, tell)
   }
 
-  var name: String { base.name }
-  func put(_ key: String, _ payload: Payload) async throws -> String? { try await base.put(key, payload) }
-  func get(_ key: String, limit: Int) async throws -> [UInt8] { try await base.get(key, limit: limit) }
-  func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
-    try await base.read(key, at: offset, into: target)
-  }
-  func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
-  func list(_ prefix: String) async throws -> Listing { try await base.list(prefix) }
-  func delete(_ keys: [String]) async throws { try await base.delete(keys) }
   func beginMultipart(_ key: String) async throws -> MultipartUpload {
     tell(.begun)
     return try await base.beginMultipart(key)
@@ -279,26 +270,14 @@ private struct WatchedStore: ObjectStore {
     tell(.completed)
     return lies ? answer.map { String(repeating: "0", count: 32) + $0.dropFirst(32) } : answer
   }
-  func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
-  func listUploads(_ prefix: String) async throws -> [PendingUpload] { try await base.listUploads(prefix) }
 }
 
 /// A store whose ETags look like S3's and are others, as under a KMS key.
-private struct OddETagStore: ObjectStore {
-  let base: MemoryStore
+private struct OddETagStore: ForwardingStore {
+  let base: any ObjectStore
   /// What it says of the ETags of parts.
   let isDigest: Bool
 
-  var name: String { base.name }
-  func put(_ key: String, _ payload: Payload) async throws -> String? { try await base.put(key, payload) }
-  func get(_ key: String, limit: Int) async throws -> [UInt8] { try await base.get(key, limit: limit) }
-  func read(_ key: String, at offset: Int, into target: WritableSlice) async throws {
-    try await base.read(key, at: offset, into: target)
-  }
-  func head(_ key: String) async throws -> ObjectInfo? { try await base.head(key) }
-  func list(_ prefix: String) async throws -> Listing { try await base.list(prefix) }
-  func delete(_ keys: [String]) async throws { try await base.delete(keys) }
-  func beginMultipart(_ key: String) async throws -> MultipartUpload { try await base.beginMultipart(key) }
   func uploadPart(
     _ upload: MultipartUpload, number: Int, offset: Int, _ payload: Payload, md5: [UInt8]
   ) async throws -> PartReceipt {
@@ -309,6 +288,4 @@ private struct OddETagStore: ObjectStore {
     _ = try await base.complete(upload, parts)
     return "0123456789abcdef0123456789abcdef-\(parts.count)"
   }
-  func abort(_ upload: MultipartUpload) async throws { try await base.abort(upload) }
-  func listUploads(_ prefix: String) async throws -> [PendingUpload] { try await base.listUploads(prefix) }
 }

@@ -151,18 +151,6 @@ enum Leftovers {
   /// Seconds after which what lies there is no other doctor's that is at work.
   static let age = 86_400.0
 
-  /// The one object that is left where nothing may be deleted.
-  static let lasting = ObjectKey.doctor + "undeletable"
-
-  /// Whether a key is one that only doctors give: somebody may keep things of his own in a folder of that name.
-  static func isOurs(_ key: String) -> Bool {
-    guard key != lasting else { return true }
-    guard key.hasPrefix(ObjectKey.doctor) else { return false }
-    let words = key.dropFirst(ObjectKey.doctor.count).split(separator: "/", omittingEmptySubsequences: false)
-    return words.count > 1 && words[0].utf8.count == 26
-      && words[0].utf8.allSatisfy { (0x30...0x39).contains($0) || (0x41...0x5a).contains($0) }
-  }
-
   /// Removes all objects and uploads below a folder and gives the keys that remain.
   static func remove(below folder: String, of store: any ObjectStore) async -> [String] {
     guard let keys = try? await store.list(folder).objects.map(\.key) else { return [folder] }
@@ -175,11 +163,13 @@ enum Leftovers {
   /// Removes what doctors that were killed have left, and gives how much that was.
   static func removeOld(of store: any ObjectStore) async throws -> Int {
     let listing = try await store.list(ObjectKey.doctor)
-    let old = listing.objects.filter { isOurs($0.key) && listing.now.seconds(since: $0.modified) > age }
-      .map(\.key)
+    let old = listing.objects.filter {
+      ObjectKey.isDoctors($0.key) && listing.now.seconds(since: $0.modified) > age
+    }
+    .map(\.key)
     if !old.isEmpty { try await store.delete(old) }
     let uploads = ((try? await store.listUploads(ObjectKey.doctor)) ?? []).filter {
-      isOurs($0.upload.key) && listing.now.seconds(since: $0.started) > age
+      ObjectKey.isDoctors($0.upload.key) && listing.now.seconds(since: $0.started) > age
     }
     for pending in uploads { try await store.abort(pending.upload) }
     return old.count + uploads.count

@@ -15,7 +15,7 @@ extension Examination {
       )
     } catch StoreError.missing {
       let others = (try? await store.list("").objects.map(\.key)) ?? []
-      let other = others.first { !Leftovers.isOurs($0) }
+      let other = others.first { !ObjectKey.isDoctors($0) }
       if let other {
         report.add(
           "repository", .failed,
@@ -49,7 +49,7 @@ extension Examination {
       ObjectKey.deletions, ObjectKey.ledger,
     ].map { (name: String($0.prefix { $0 != "/" }), key: "\($0)doctor-\(random)") }
     let check = PermissionCheck(
-      store, s3: s3, key: "\(base)/object", lasting: Leftovers.lasting,
+      store, s3: s3, key: "\(base)/object", lasting: ObjectKey.undeletable,
       existing: ObjectKey.repository, folders: folders)
     mayHaveStored = true
     let found = try await check.run()
