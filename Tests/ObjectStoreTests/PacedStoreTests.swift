@@ -63,7 +63,8 @@ private final class Line: Sendable {
     }
     let slowed = PacedStore(Odd(), up: 1000, down: nil)
     #expect(slowed.hasOpaqueETags && slowed.name == Odd().name)
-    #expect(try await slowed.offersLocks() && slowed.keepsOldVersions())
+    #expect(try await slowed.offersLocks())
+    #expect(try await slowed.keepsOldVersions())
   }
 
   @Test("a slowed store holds the contract of stores", arguments: Probe.all)
