@@ -54,7 +54,7 @@ import Testing
     let own = try own()
     let first = try wish("--training-to", "GLACIER", "--after", "30").change(of: LifecycleDocument(), own)
     #expect(first.added == [own.abortion(days: 7), own.training(to: "GLACIER", days: 30)])
-    let set = LifecycleDocument().replacing([], by: [own.abortion(days: 3)], dialect: .s3)
+    let set = try LifecycleDocument().replacing([], by: [own.abortion(days: 3)], dialect: .s3)
     let second = try wish("--training-to", "GLACIER", "--after", "30").change(of: set, own)
     #expect(second.added == [own.training(to: "GLACIER", days: 30)])
     #expect(try wish("--abort-uploads", "3").change(of: set, own).added.isEmpty)
@@ -66,11 +66,11 @@ import Testing
   func notKept() throws {
     let own = try own()
     let stranger = LifecycleRule(id: "theirs", prefix: "x", actions: [.abortUploads(days: 1)])
-    let wanted = LifecycleDocument().replacing([], by: [stranger, own.abortion(days: 7)], dialect: .s3)
+    let wanted = try LifecycleDocument().replacing([], by: [stranger, own.abortion(days: 7)], dialect: .s3)
     let change = LifecycleWish.Change(added: [own.abortion(days: 7)])
     let nothing = change.notKept(of: wanted, in: LifecycleDocument())
     #expect(nothing.count == 2 && nothing[0].contains("there before") && !nothing[1].contains("before"))
-    let other = LifecycleDocument().replacing([], by: [stranger, own.abortion(days: 8)], dialect: .s3)
+    let other = try LifecycleDocument().replacing([], by: [stranger, own.abortion(days: 8)], dialect: .s3)
     #expect(change.notKept(of: wanted, in: other).first?.contains("otherwise") == true)
     #expect(change.notKept(of: wanted, in: wanted).isEmpty)
   }

@@ -52,7 +52,7 @@ enum LifecycleCommand: Command {
     let own = OwnLifecycle(settings)
     let before = try await store.lifecycle()
     let change = wish.change(of: before, own)
-    let after = before.replacing(
+    let after = try before.replacing(
       change.removed, by: change.added, dialect: before.dialect(for: settings.cloud))
     let isDryRun = arguments.has("dry-run")
     let changes = after.rules != before.rules

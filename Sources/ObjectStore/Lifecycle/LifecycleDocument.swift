@@ -55,17 +55,31 @@ public struct LifecycleDocument: Equatable, Sendable {
   }
 
   /// The document with the rules of these names taken out and others added; all others stay as they stand in it, byte for byte.
+  ///
+  /// - Throws: `LifecycleError.unsupported` where what comes out would not be read as that: somebody else's rules must not be lost.
   public func replacing(
     _ names: some Collection<String>, by added: [LifecycleRule], dialect: Dialect
-  ) -> LifecycleDocument {
+  ) throws(LifecycleError) -> LifecycleDocument {
+    let result = try joined(names, added, dialect)
+    guard result.rules == rules.filter({ !names.contains($0.id) }) + added else { throw Self.unsafe }
+    return result
+  }
+
+  private static var unsafe: LifecycleError {
+    .unsupported(answer: "its rules cannot be changed without a change to those of others")
+  }
+
+  private func joined(
+    _ names: some Collection<String>, _ added: [LifecycleRule], _ dialect: Dialect
+  ) throws(LifecycleError) -> LifecycleDocument {
     let text = Array(added.map { $0.text(dialect) }.joined().utf8)
     let root = "<LifecycleConfiguration xmlns=\"\(s3Namespace)\">"
     guard let pieces, let end = pieces.rootEnd else {
       let open = dialect == .oss ? "<LifecycleConfiguration>" : root
-      return added.isEmpty
-        ? LifecycleDocument()
-        : LifecycleDocument(Array(open.utf8) + text + Array("</LifecycleConfiguration>".utf8))
-          ?? LifecycleDocument()
+      if added.isEmpty { return LifecycleDocument() }
+      guard let new = LifecycleDocument(Array(open.utf8) + text + Array("</LifecycleConfiguration>".utf8))
+      else { throw Self.unsafe }
+      return new
     }
     var result: [UInt8] = []
     var copied = 0
@@ -75,10 +89,8 @@ public struct LifecycleDocument: Equatable, Sendable {
       copied = range.upperBound
     }
     result += bytes[copied..<end] + text + bytes[end...]
-    guard let changed = LifecycleDocument(result, smallestMoved: smallestMoved), !changed.rules.isEmpty else {
-      return LifecycleDocument()
-    }
-    return changed
+    guard let changed = LifecycleDocument(result, smallestMoved: smallestMoved) else { throw Self.unsafe }
+    return changed.rules.isEmpty ? LifecycleDocument() : changed
   }
 }
 
