@@ -95,9 +95,13 @@ public struct Prune: Sendable {
     try await deleteCondemned(&report, &proof)
     let before = try await RepositoryState.load(repository, &proof)
     report.decisions = decisions(before.snapshots, now: before.now)
+    // One whose marker a lock keeps would stay beside what is left of it, and stand for two among those that are to be kept.
+    let thinnable = before.thinnable(report.decisions)
+    let fixed = try await repository.locked(thinnable)
+    let fixedKeys = Set(fixed.map(\.snapshot.key))
     // What stays of a snapshot is committed before the whole one goes.
-    for snapshot in before.thinnable(report.decisions)
-    where try await Thinning(repository, grace: grace).run(snapshot) {
+    for snapshot in thinnable where !fixedKeys.contains(snapshot.key) {
+      guard try await Thinning(repository, grace: grace).run(snapshot) else { continue }
       report.thinned.append(snapshot)
     }
     // A marker that somebody has changed since it was listed stays: it may be a milestone now.
@@ -106,7 +110,7 @@ public struct Prune: Sendable {
       try await repository.snapshot(at: listed.key) == listed ? listed : nil
     }
     let removed = unchanged.compactMap { $0 }
-    report.lockedSnapshots = try await repository.remove(removed)
+    report.lockedSnapshots = fixed + (try await repository.remove(removed))
     let locked = Set(report.lockedSnapshots.map(\.snapshot.key))
     report.thinned.removeAll { locked.contains($0.key) }
     proof.forget(removed.filter { !locked.contains($0.key) })

@@ -10,8 +10,7 @@ extension Repository {
   /// - Throws: `StoreError.partial` with those that stay for another reason, and any other `StoreError`.
   public func delete(_ keys: [String]) async throws -> [String: Timestamp] {
     guard !keys.isEmpty else { return [:] }
-    var kept: [String: Timestamp] = [:]
-    if try await told({ try await store.offersLocks() }) == true { kept = try await locks(of: keys) }
+    var kept = try await lockedNow(keys)
     do {
       try await store.delete(keys.filter { kept[$0] == nil })
     } catch StoreError.partial(let failures) {
@@ -21,6 +20,12 @@ extension Repository {
       kept.merge(refused) { $1 }
     }
     return kept
+  }
+
+  /// Those of the keys that a lock keeps now, each with the end of its lock; none where the bucket has no locks. Throws `StoreError`.
+  private func lockedNow(_ keys: [String]) async throws -> [String: Timestamp] {
+    guard !keys.isEmpty, try await told({ try await store.offersLocks() }) == true else { return [:] }
+    return try await locks(of: keys)
   }
 
   /// Those of the keys whose objects are locked now, by the store's clock, each with the end of its lock.
@@ -53,10 +58,12 @@ extension Repository {
   /// - Returns: those that stay since a lock keeps their marker, each with the end of the lock.
   @discardableResult
   public func remove(_ snapshots: [Snapshot]) async throws -> [LockedSnapshot] {
-    let kept = try await delete(snapshots.map(\.key))
-    return snapshots.compactMap { snapshot in
-      kept[snapshot.key].map { LockedSnapshot(snapshot: snapshot, until: $0) }
-    }
+    LockedSnapshot.among(snapshots, try await delete(snapshots.map(\.key)))
+  }
+
+  /// Those of the snapshots whose marker a lock keeps now. Throws `StoreError`.
+  public func locked(_ snapshots: [Snapshot]) async throws -> [LockedSnapshot] {
+    LockedSnapshot.among(snapshots, try await lockedNow(snapshots.map(\.key)))
   }
 }
 
@@ -66,4 +73,10 @@ public struct LockedSnapshot: Sendable {
   public let snapshot: Snapshot
   /// When the lock on its marker ends.
   public let until: Timestamp
+
+  fileprivate static func among(_ snapshots: [Snapshot], _ ends: [String: Timestamp]) -> [LockedSnapshot] {
+    snapshots.compactMap { snapshot in
+      ends[snapshot.key].map { LockedSnapshot(snapshot: snapshot, until: $0) }
+    }
+  }
 }

@@ -100,6 +100,29 @@ import Testing
     }
   }
 
+  @Test(
+    "a snapshot whose marker is locked is not thinned, so that it stands for one among those that are kept")
+  func thinning() async throws {
+    let (world, scratch) = (try await World(locks: true), try Scratch())
+    for step in 1...4 {
+      try makeCheckpoint(scratch, "\(step)", change: UInt64(step))
+      try await world.push("\(scratch.path)/\(step)", step: step) { $0.lock = Self.quarter }
+    }
+    world.clock.advance(7200)
+    var policy = RetentionPolicy()
+    (policy.last, policy.thinAfter) = (3, 3600)
+    for _ in 0..<3 {
+      let report = try await world.prune(policy)
+      #expect(report.thinned.isEmpty && Set(report.lockedSnapshots.map(\.snapshot.step)) == [1, 2, 3])
+      #expect(try await world.repository().snapshots().snapshots.map(\.step) == [1, 2, 3, 4])
+      world.clock.advance(86_401)
+    }
+    world.clock.advance(100 * 86_400)
+    let report = try await world.prune(policy)
+    #expect(report.thinned.map(\.step) == [2, 3] && report.lockedSnapshots.isEmpty)
+    #expect(try await world.repository().snapshots().snapshots.map(\.step) == [2, 3, 4])
+  }
+
   @Test("the rank that commits locks the snapshot of all")
   func ranks() async throws {
     let (world, scratch) = (try await World(locks: true), try Scratch())

@@ -28,10 +28,17 @@ extension S3Store {
       if problem.meansNoLock || problem.code == "NoSuchKey" { return nil }
       throw session.error(problem, request)
     }
-    guard let root = XMLNode.parse(response.body), root.name == "Retention",
-      let mode = root["Mode"].flatMap({ ObjectRetention.Mode(rawValue: $0.lowercased()) }),
+    // Servers that do not know the question may answer with the object.
+    guard let root = XMLNode.parse(response.body), root.name == "Retention" else { return nil }
+    guard root["Mode"] != nil || root["RetainUntilDate"] != nil else { return nil }
+    guard let mode = root["Mode"].flatMap({ ObjectRetention.Mode(rawValue: $0.lowercased()) }),
       let until = root["RetainUntilDate"].flatMap({ Timestamp(parsing: $0) })
-    else { return nil }
+    else {
+      // What is locked in a way that is not understood must not be taken for free.
+      throw StoreError.transient(
+        operation: StoreOperation.retention.rawValue, detail: "a lock that is not understood",
+        retryAfter: nil)
+    }
     return ObjectRetention(mode: mode, until: until)
   }
 
