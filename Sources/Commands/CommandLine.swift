@@ -83,7 +83,9 @@ public enum CommandLine {
   }
 
   private static func run(_ command: any Command.Type, _ environment: Environment) async throws -> ExitCode {
-    let how = environment.arguments.string("progress") ?? "auto"
+    // Whoever is asked on the terminal must not have the question wiped away.
+    let asks = environment.arguments.has("interactive")
+    let how = asks ? "none" : environment.arguments.string("progress") ?? "auto"
     guard let display = ProgressDisplay(environment.progress, how: how, isQuiet: environment.console.isQuiet)
     else {
       throw UsageError("--progress takes auto, live, plain or none, not \(how)", command: command.spec.name)

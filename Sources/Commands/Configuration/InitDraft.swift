@@ -20,18 +20,22 @@ struct InitDraft: Sendable {
   /// An empty draft of a kind.
   init(kind: Kind) { self.kind = kind }
 
-  /// Puts it into a configuration in place of what that says of the place.
+  /// Makes a configuration the one that the written file will give, so that nothing is tried or made that the file does not say. Who asks
+  /// stays as it is unless a profile was named.
   func apply(_ configuration: inout Configuration) {
-    configuration.name = nil
-    configuration.repository = repository
-    configuration.endpoint = endpoint
-    configuration.region = region
-    configuration.caFile = caFile ?? configuration.caFile
-    if let profile {
-      configuration.profile = profile
-      (configuration.accessKeyVariable, configuration.secretKeyVariable) = (nil, nil)
-      configuration.sessionTokenVariable = nil
+    var new = Configuration()
+    new.repository = repository
+    new.endpoint = endpoint
+    new.region = region
+    new.caFile = caFile
+    new.memory = configuration.memory
+    new.profile = profile ?? configuration.profile
+    if profile == nil {
+      new.accessKeyVariable = configuration.accessKeyVariable
+      new.secretKeyVariable = configuration.secretKeyVariable
+      new.sessionTokenVariable = configuration.sessionTokenVariable
     }
+    configuration = new
   }
 
   /// A configuration file, each line of which says what it means.

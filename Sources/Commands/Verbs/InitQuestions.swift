@@ -81,7 +81,11 @@ struct InitQuestions: Sendable {
   private func profile(_ environment: Environment) async throws -> String? {
     var profile = environment.configuration.profile
     while true {
-      let asking = environment.with { $0.profile = profile }
+      let asking = environment.with { configuration in
+        guard let profile else { return }
+        configuration.clearCredentials()
+        configuration.profile = profile
+      }
       var isFound = false
       do {
         guard let settings = try asking.settings() else { return profile }
