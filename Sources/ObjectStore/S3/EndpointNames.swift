@@ -3,7 +3,13 @@
 /// www.alibabacloud.com/help/en/oss/user-guide/regions-and-endpoints).
 extension Endpoint {
   /// Whether it is Amazon's own service; a server of a user's own on a machine there (`ec2-….compute.amazonaws.com`) is not.
-  var isAmazon: Bool { amazonLabels?.contains { $0 == "s3" || $0.hasPrefix("s3-") } ?? false }
+  var isAmazon: Bool {
+    guard let labels = amazonLabels, Self.usersOwn.isDisjoint(with: labels) else { return false }
+    return labels.contains { $0 == "s3" || $0.hasPrefix("s3-") }
+  }
+
+  /// What stands in the names of machines, load balancers and gateways of users.
+  private static let usersOwn: Set<Substring> = ["compute", "elb", "execute-api"]
 
   /// Whether it is Alibaba Cloud's own service.
   var isAlibaba: Bool { isIn("aliyuncs.com") }
