@@ -76,6 +76,9 @@ struct Environment: Sendable {
     return other
   }
 
+  /// Whether it is a second repository with a configuration file of its own.
+  var hasOwnFile: Bool { secondOption.map { arguments.string("\($0)-config") != nil } ?? false }
+
   /// The same with other settings.
   func with(_ change: (inout Configuration) -> Void) -> Environment {
     var other = self

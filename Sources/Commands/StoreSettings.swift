@@ -27,7 +27,7 @@ extension Environment {
   }
 
   /// The S3 server; nil for Amazon's of the region.
-  var endpoint: String? { configuration.endpoint ?? profileSettings.endpoint }
+  var endpoint: String? { configuration.endpoint ?? profileSettings?.endpoint }
 
   /// The region; nil for the one that the endpoint's name tells. That of a profile is not the one of an endpoint that stands elsewhere.
   private var region: String? {
@@ -35,12 +35,15 @@ extension Environment {
     if let endpoint = configuration.endpoint, let region = S3Settings.region(ofEndpoint: endpoint) {
       return region
     }
-    return profileSettings.region
+    return profileSettings?.region
   }
 
-  /// What the profile says of the server, where nothing else does.
-  private var profileSettings: ProfileSettings {
-    ProfileSettings(profile: configuration.profile, environment: variables)
+  /// What the profile says of the server, where nothing else does. The one that the environment names has no say in a repository with
+  /// credentials or a name of its own: it tells where another one is.
+  private var profileSettings: ProfileSettings? {
+    let isOwn = configuration.name != nil || configuration.accessKeyVariable != nil || hasOwnFile
+    guard configuration.profile != nil || !isOwn else { return nil }
+    return ProfileSettings(profile: configuration.profile, environment: variables)
   }
 
   private func trust(_ settings: inout S3Settings) throws {

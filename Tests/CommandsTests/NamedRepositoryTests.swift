@@ -89,6 +89,54 @@ struct NamedRepositoryTests {
     #expect(other.region == "aws-1" && other.endpoint == nil)
   }
 
+  @Test func halfOfAnothersCredentialsOrKeysGoesToNoServer() throws {
+    let file = """
+      repository = "s3://top"
+      access_key_variable = "TOP"
+      secret_key_variable = "TOPSECRET"
+      session_token_variable = "TOPTOKEN"
+      sse = "aws:kms"
+      sse_kms_key_id = "arn:top"
+      client_certificate = "/top.pem"
+      client_key = "/top.key"
+      [repositories.minio]
+      repository = "s3://b"
+      endpoint = "http://minio:9000"
+      access_key_variable = "A"
+      secret_key_variable = "B"
+      sse = "AES256"
+      client_certificate = "/own.pem"
+      [repositories.half]
+      repository = "s3://c"
+      secret_key_variable = "B"
+      """
+    for configuration in [
+      try environment(["--repo", "minio"], file: file).configuration,
+      try environment(["--to", "minio"], file: file).second("to").configuration,
+    ] {
+      #expect(configuration.accessKeyVariable == "A" && configuration.secretKeyVariable == "B")
+      #expect(configuration.sessionTokenVariable == nil && configuration.kmsKeyID == nil)
+      #expect(configuration.clientKey == nil && configuration.encryption == .managed)
+    }
+    let half = try environment(["--repo", "half"], file: file).configuration
+    #expect(half.accessKeyVariable == nil && half.sessionTokenVariable == nil)
+  }
+
+  @Test func whereAProfileOfTheEnvironmentLeadsHasNoSayInARepositoryWithItsOwnName() throws {
+    let home = try Scratch()
+    try home.write(".aws/config", "[profile minio]\nendpoint_url = http://minio:9000\nregion = home-1\n")
+    let variables = ["HOME": home.path, "AWS_PROFILE": "minio"]
+    let file = """
+      [repositories.aws]
+      repository = "s3://b"
+      region = "eu-central-1"
+      access_key_variable = "A"
+      secret_key_variable = "B"
+      """
+    #expect(try environment(["--repo", "aws"], variables, file: file).endpoint == nil)
+    #expect(try environment(["--repo", "s3://b"], variables, file: file).endpoint == "http://minio:9000")
+  }
+
   @Test func aSecondRepositoryByNameIsReachedByItsTableAlone() throws {
     let first = try environment([
       "--repo", "oss-hz", "--endpoint", "http://flag", "--to", "minio", "--limit-upload", "2MiB",

@@ -2,7 +2,7 @@ import Glibc
 
 /// A line of a table `[repositories.NAME]`: how one repository of several is reached.
 struct NamedSetting: Sendable {
-  private let key: String
+  fileprivate let key: String
   private let value: String
 
   /// A key of `keys` and a value that it takes.
@@ -43,22 +43,33 @@ struct NamedSetting: Sendable {
   }
 
   fileprivate func store(in configuration: inout Configuration) {
-    // What says who asks says it alone: a profile and named variables would contradict each other.
-    switch key {
-    case "profile":
-      (configuration.accessKeyVariable, configuration.secretKeyVariable) = (nil, nil)
-      configuration.sessionTokenVariable = nil
-    case "access_key_variable": configuration.profile = nil
-    // An encryption by the server's own keys and one by the customer's exclude each other too.
-    case "sse": configuration.customerKeyFile = nil
-    case "sse_customer_key_file": (configuration.encryption, configuration.kmsKeyID) = (nil, nil)
-    default: break
-    }
     _ = Self.keys.first { $0.name == key }?.store(value, &configuration)
+  }
+
+  /// Settings that make sense together alone: where a table has one of a group, none of the group is taken from elsewhere. Half of
+  /// another's credentials or keys would go to a server that they are not for.
+  fileprivate static func clearGroups(of settings: [NamedSetting], in configuration: inout Configuration) {
+    let keys = Set(settings.map(\.key))
+    func has(_ names: String...) -> Bool { !keys.isDisjoint(with: names) }
+    if has("profile", "access_key_variable", "secret_key_variable", "session_token_variable") {
+      configuration.clearCredentials()
+    }
+    if has("sse", "sse_kms_key_id", "sse_customer_key_file") {
+      (configuration.encryption, configuration.kmsKeyID, configuration.customerKeyFile) = (nil, nil, nil)
+    }
+    if has("client_certificate", "client_key") {
+      (configuration.clientCertificate, configuration.clientKey) = (nil, nil)
+    }
   }
 }
 
 extension Configuration {
+  /// Forgets who asks.
+  mutating func clearCredentials() {
+    profile = nil
+    (accessKeyVariable, secretKeyVariable, sessionTokenVariable) = (nil, nil, nil)
+  }
+
   /// Takes over the repository that flags, environment or file name.
   mutating func choose(flags: Arguments, environment: [String: String]) throws(UsageError) {
     let variable = environment["CKBACKUP_REPO"].flatMap { $0.isEmpty ? nil : $0 }
@@ -80,6 +91,7 @@ extension Configuration {
       )
     }
     repository = nil
+    NamedSetting.clearGroups(of: settings, in: &self)
     for setting in settings { setting.store(in: &self) }
     guard repository != nil else {
       throw UsageError("[repositories.\(text)] of the configuration does not say repository = …")
