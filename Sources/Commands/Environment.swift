@@ -44,7 +44,10 @@ struct Environment: Sendable {
     ]
     let option = key == "repository" ? "repo" : String(key)
     if ["repo", "endpoint", "region"].contains(option), arguments.has(option) { return "--\(option)" }
-    return variables[key]?.first { self.variables[$0]?.isEmpty == false }
+    // For a repository with a name of its own, what AWS's tools read only fills gaps.
+    return variables[key]?.first {
+      self.variables[$0]?.isEmpty == false && (configuration.name == nil || !$0.hasPrefix("AWS_"))
+    }
   }
 
   /// The environment of a second repository that the command works with. It is reached as this one is, unless it is named and its table

@@ -125,3 +125,8 @@ func credentialsThatAreNotHadNameThePlaceAndTheCure(_ error: CredentialsError, _
     "a push looks half of its grace period before it commits")
   #expect(PruneCommand.hasty(86_400, pushes: 86_400) == nil)
 }
+
+@Test func aPasswordInAnEndpointIsNotShown() {
+  let words = ErrorText(S3Settings.Invalid.endpoint("https://user:secret@host")).sentences.joined()
+  #expect(words.contains("is no endpoint") && words.contains("host") && !words.contains("secret"))
+}

@@ -375,7 +375,9 @@ struct ErrorText: Sendable {
   private static func settings(_ error: S3Settings.Invalid) -> ErrorText {
     switch error {
     case .endpoint(let text):
-      ErrorText("\(text.debugDescription) is no endpoint: it must be http[s]://HOST[:PORT]", code: .wrongUse)
+      ErrorText(
+        "\(withoutCredentials(text).debugDescription) is no endpoint: it must be http[s]://HOST[:PORT]",
+        code: .wrongUse)
     case .bucket(let text):
       ErrorText(
         "\(text.debugDescription) is no bucket's name; a repository is s3://BUCKET/PREFIX", code: .wrongUse)
