@@ -1,5 +1,6 @@
 import os
 import shutil
+import subprocess
 import sys
 import uuid
 
@@ -112,6 +113,34 @@ def directory_repository(new_repository):
 def checkpoint(tmp_path_factory):
     """A small checkpoint that no test may change."""
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "checkpoint-1000", size=4)
+
+
+class SmallDisk:
+    """A tmpfs."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def resize(self, size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.path], check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Makes file systems: `small_disk(size="8m")`, with the options of a tmpfs."""
+    path = tmp_path / "small"
+
+    def make(**options):
+        path.mkdir()
+        words = ",".join(f"{name}={value}" for name, value in options.items())
+        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", words, "tmpfs", path], capture_output=True, text=True)
+        if mount.returncode != 0:
+            pytest.skip(f"no file system can be mounted here: {mount.stderr.strip()}")
+        return SmallDisk(path)
+
+    yield make
+    if os.path.ismount(path):
+        subprocess.run(["umount", path], check=True)
 
 
 def pytest_report_header():

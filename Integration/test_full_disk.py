@@ -21,34 +21,6 @@ def promises(tmp_path_factory):
                      for step, size in ((100, 4), (200, 64))})
 
 
-class SmallDisk:
-    """A tmpfs."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def resize(self, size):
-        subprocess.run(["mount", "-o", f"remount,size={size}", self.path], check=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """Makes file systems: `small_disk(size="8m")`, with the options of a tmpfs."""
-    path = tmp_path / "small"
-
-    def make(**options):
-        path.mkdir()
-        words = ",".join(f"{name}={value}" for name, value in options.items())
-        mount = subprocess.run(["mount", "-t", "tmpfs", "-o", words, "tmpfs", path], capture_output=True, text=True)
-        if mount.returncode != 0:
-            pytest.skip(f"no file system can be mounted here: {mount.stderr.strip()}")
-        return SmallDisk(path)
-
-    yield make
-    if os.path.ismount(path):
-        subprocess.run(["umount", path], check=True)
-
-
 def the_sentence(result):
     """The only line of an error, but for warnings and progress."""
     [sentence] = [line for line in result.err.splitlines() if line.startswith("error: ")]

@@ -79,6 +79,23 @@ struct Environment: Sendable {
     return other
   }
 
+  /// The environment of a repository that the command works on as one of several: a named one is reached as its table says, whatever
+  /// flags and variables say of others, and any other as if it stood in `--repo`.
+  func target(_ place: String) throws -> Environment {
+    var other = self
+    other.configuration = file
+    try other.configuration.choose(place)
+    if other.configuration.name == nil {
+      try other.configuration.adopt(environment: variables)
+      try other.configuration.adopt(flags: arguments)
+    } else {
+      other.configuration.adopt(awsVariables: variables)
+      try other.configuration.adopt(limits: arguments)
+    }
+    (other.configuration.memory, other.configuration.threads) = (configuration.memory, configuration.threads)
+    return other
+  }
+
   /// Whether it is a second repository with a configuration file of its own.
   var hasOwnFile: Bool { secondOption.map { arguments.string("\($0)-config") != nil } ?? false }
 
@@ -107,7 +124,12 @@ struct Environment: Sendable {
     if !configuration.verifyTLS {
       console.warn("the server's certificate is not checked (verify_tls = false)")
     }
-    return paced(RetryingStore(try bucketStore(settings)))
+    let retrying = RetryingStore(
+      try bucketStore(settings),
+      onRetry: { [progress] _, error, pause in
+        progress.stumble(over: ErrorText.trouble(error), pause: pause)
+      })
+    return paced(retrying)
   }
 
   /// The bucket of some settings as it is, without further tries.
@@ -143,18 +165,19 @@ struct Environment: Sendable {
       in: store, cacheRoot: isDirectory ? nil : cacheRoot, surroundings: .system)
   }
 
-  /// What a command may use of the machine, for a repository's chunk size.
-  func resources(for repository: Repository) throws -> Resources {
+  /// What a command may use of the machine, for a repository's chunk size and so many uploads side by side.
+  func resources(for repository: Repository, uploads: Int = 1) throws -> Resources {
     let size = max(repository.info.chunkSize, PackWriter.Sizes.standard.part)
-    let least = Resources.leastMemory(bufferSize: size)
+    let least = Resources.leastMemory(bufferSize: size, uploads: uploads)
     guard configuration.memory >= least else {
+      let several = uploads == 1 ? "a repository" : "a push to \(uploads) repositories"
       throw UsageError(
-        "a repository with chunks of \(Quantity.format(bytes: repository.info.chunkSize)) needs at least \(Quantity.format(bytes: least)) of memory: raise --memory",
+        "\(several) with chunks of \(Quantity.format(bytes: repository.info.chunkSize)) needs at least \(Quantity.format(bytes: least)) of memory: raise --memory",
         command: arguments.command.name)
     }
     return Resources(
       memory: configuration.memory, bufferSize: size, threads: configuration.threads,
-      connections: configuration.connections)
+      connections: configuration.connections, uploads: uploads)
   }
 
   /// The one snapshot that an operand names.

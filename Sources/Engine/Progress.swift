@@ -4,7 +4,7 @@ import Synchronization
 /// How far a command is, for whoever shows it.
 public final class Progress: Sendable {
   /// What is being done.
-  public enum Phase: String, Sendable {
+  public enum Phase: String, Sendable, CaseIterable {
     case check = "checking"
     case save = "waiting for the save to end"
     case read = "reading"
@@ -35,30 +35,73 @@ public final class Progress: Sendable {
     public var awaited: [Int] = []
     /// How many processes there are, where some are waited for.
     public var worldSize = 0
+    /// What goes wrong with the store just now, so that requests are tried again; nil where nothing does.
+    public var trouble: String?
   }
 
-  private let state = Mutex(State())
+  private struct Content {
+    var state = State()
+    /// Parts of the work that go on side by side, where there are several.
+    var parts: [Progress] = []
+    var hasEnded = false
+    /// When the trouble is taken to be over, unless it is told again.
+    var troubleEnds = ContinuousClock.now
+  }
+
+  private let content = Mutex(Content())
 
   /// Progress that has not begun.
   public init() {}
 
-  /// The state now.
-  public var now: State { state.withLock { $0 } }
+  /// The state now. Of several parts that go on side by side it is that of the one that is furthest behind, with what all of them sent.
+  public var now: State {
+    let (own, parts) = content.withLock { content in
+      if content.troubleEnds < .now { content.state.trouble = nil }
+      return (content.state, content.parts)
+    }
+    let states = parts.filter { !$0.hasEnded }.map(\.now)
+    guard var last = states.min(by: { ($0.phase.order, $0.done) < ($1.phase.order, $1.done) }) else {
+      return own
+    }
+    last.transferred = parts.reduce(0) { $0 + $1.now.transferred }
+    last.trouble = own.trouble
+    return last
+  }
+
+  private var hasEnded: Bool { content.withLock { $0.hasEnded } }
 
   package func begin(_ phase: Phase, total: Int = 0) {
-    state.withLock {
-      $0.phase = phase
-      $0.total = total
-      $0.done = 0
-      $0.awaited = []
+    content.withLock {
+      $0.state.phase = phase
+      $0.state.total = total
+      $0.state.done = 0
+      $0.state.awaited = []
     }
   }
   func wait(for ranks: [Int], of worldSize: Int) {
-    state.withLock {
-      $0.awaited = ranks
-      $0.worldSize = worldSize
+    content.withLock {
+      $0.state.awaited = ranks
+      $0.state.worldSize = worldSize
     }
   }
-  func add(done: Int) { state.withLock { $0.done += done } }
-  func add(transferred: Int) { state.withLock { $0.transferred += transferred } }
+  /// Tells that a request failed and is tried again in `pause` seconds.
+  public func stumble(over trouble: String, pause: Double) {
+    content.withLock {
+      $0.state.trouble = trouble
+      // The next try may take as long as a connection is waited for.
+      $0.troubleEnds = .now + .seconds(pause + 15)
+    }
+  }
+  func add(done: Int) { content.withLock { $0.state.done += done } }
+  func add(transferred: Int) { content.withLock { $0.state.transferred += transferred } }
+
+  /// From now on it shows several parts of the work, until they have ended.
+  func follow(_ parts: [Progress]) { content.withLock { $0.parts = parts } }
+  /// Ends this part of the work.
+  func end() { content.withLock { $0.hasEnded = true } }
+}
+
+extension Progress.Phase {
+  /// Its place among the phases of a push.
+  fileprivate var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }

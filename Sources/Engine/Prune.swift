@@ -104,23 +104,19 @@ public struct Prune: Sendable {
       guard try await Thinning(repository, grace: grace).run(snapshot) else { continue }
       report.thinned.append(snapshot)
     }
-    // A marker that somebody has changed since it was listed stays: it may be a milestone now.
-    let unchanged = try await concurrently(report.forgotten + report.thinned, limit: 8) {
-      [repository] listed in
-      try await repository.snapshot(at: listed.key) == listed ? listed : nil
-    }
-    let removed = unchanged.compactMap { $0 }
-    report.lockedSnapshots = fixed + (try await repository.remove(removed))
+    let (removed, lockedNow) = try await repository.remove(
+      report.forgotten + report.thinned, ifUnchanged: true)
+    report.lockedSnapshots = fixed + lockedNow
     let locked = Set(report.lockedSnapshots.map(\.snapshot.key))
     report.thinned.removeAll { locked.contains($0.key) }
-    proof.forget(removed.filter { !locked.contains($0.key) })
+    proof.forget(removed)
     try await condemnUnused(before, &report, &proof)
     proof.remember()
     let uploads = try await abandonedUploads(now: before.now)
     for pending in uploads { try await repository.store.abort(pending.upload) }
     report.abortedUploads = uploads.count
     let shares = try await AbandonedShares.find(in: repository, grace: grace)
-    report.add(abandoned: try await delete(shares, &report))
+    report.add(abandoned: try await delete(shares, &report).gone)
     if report.deletedObjects > 0 || report.abandonedShares > 0 {
       // The work is done; a server that does not answer this takes nothing from it.
       report.keepsOldVersions = (try? await repository.store.keepsOldVersions()) ?? false
@@ -171,12 +167,15 @@ public struct Prune: Sendable {
     for record in due {
       var split = state.split(record, unless: &deleted)
       // Another prune may have carried it out meanwhile, and a copy brought packs back under their names since.
-      guard try await repository.store.head(record.key) != nil else { continue }
-      let unused = split.unused
-      split.unused = try await delete(unused, &report)
+      var isThere = try await repository.store.head(record.key) != nil
+      guard isThere else { continue }
+      let (gone, locked) = try await delete(split.unused, &report) { keys in
+        isThere = try await repository.store.head(record.key) != nil
+        return isThere ? keys : []
+      }
+      guard isThere else { continue }
+      split.unused = gone
       report.add(split)
-      let gone = Set(split.unused.map(\.key))
-      let locked = unused.map(\.key).filter { !gone.contains($0) }
       // While locked objects wait for their deletion, they stay condemned. What is needed again must not wait with them.
       if !locked.isEmpty {
         guard split.needed > 0 else { continue }
@@ -188,16 +187,19 @@ public struct Prune: Sendable {
     }
   }
 
-  /// Deletes objects that nothing needs and gives those that are gone; those that a lock keeps are reported.
-  private func delete(_ objects: [ObjectInfo], _ report: inout Report) async throws -> [ObjectInfo] {
-    let kept = try await repository.delete(objects.map(\.key))
+  /// Deletes objects that nothing needs, as far as `confirm` gives their keys at the last moment. Those that a lock keeps are reported.
+  private func delete(
+    _ objects: [ObjectInfo], _ report: inout Report, confirm: ([String]) async throws -> [String] = { $0 }
+  ) async throws -> (gone: [ObjectInfo], locked: [String]) {
+    let (deleted, locked) = try await repository.delete(objects.map(\.key), confirm: confirm)
     for object in objects {
-      guard let until = kept[object.key] else { continue }
+      guard let until = locked[object.key] else { continue }
       report.lockedObjects += 1
       report.lockedBytes += object.size
       report.lockedUntil = max(until, report.lockedUntil ?? until)
     }
-    return objects.filter { kept[$0.key] == nil }
+    let gone = Set(deleted)
+    return (objects.filter { gone.contains($0.key) }, locked.keys.sorted())
   }
 }
 

@@ -67,9 +67,9 @@ public struct Push: Sendable {
     public var warnings: [String]
   }
 
-  private let repository: Repository
-  private let resources: Resources
-  private let progress: Progress
+  let repository: Repository
+  let resources: Resources
+  let progress: Progress
   private let grace: Double
 
   /// How often a push starts over since prunes condemn what it uses.
@@ -90,16 +90,32 @@ public struct Push: Sendable {
   public func run(_ request: Request) async throws -> Report {
     let lock = try await SnapshotLock.prepare(request.lock, in: repository)
     let source = try await CheckpointSource.look(request, repository, resources, progress)
-    for _ in 0..<Self.attempts {
-      guard var report = try await attempt(request, source) else { continue }
-      if !request.isDryRun { report.lock = try await lock?.run(report.snapshot) }
-      return report
+    return try await run(request, source, lock)
+  }
+
+  /// Pushes a checkpoint that was looked at; `attemptsBefore` tells how often that was tried already.
+  func run(
+    _ request: Request, _ source: CheckpointSource, _ lock: SnapshotLock?, attemptsBefore: Int = 0
+  ) async throws -> Report {
+    for _ in attemptsBefore..<Self.attempts {
+      let reader = HashedReader(source.files, below: source.root, resources)
+      if let report = try await attempt(request, source, lock, reader) { return report }
     }
     throw EngineError.keptCondemned
   }
 
-  /// One attempt; nil where a prune condemned a pack that it had counted on.
-  private func attempt(_ request: Request, _ source: CheckpointSource) async throws -> Report? {
+  /// One attempt with what `reading` reads of the source's files; nil where a prune condemned a pack that it had counted on.
+  func attempt(
+    _ request: Request, _ source: CheckpointSource, _ lock: SnapshotLock?, _ reading: some ChunkReading
+  ) async throws -> Report? {
+    guard var report = try await store(request, source, reading) else { return nil }
+    if !request.isDryRun { report.lock = try await lock?.run(report.snapshot) }
+    return report
+  }
+
+  private func store(
+    _ request: Request, _ source: CheckpointSource, _ reading: some ChunkReading
+  ) async throws -> Report? {
     progress.begin(.compare)
     let known = try await KnownChunks.load(from: repository)
     var index = known.index
@@ -107,7 +123,7 @@ public struct Push: Sendable {
     let upload = ChunkUpload(
       store: request.isDryRun ? DryRunStore(base: repository.store) : repository.store,
       random: repository.surroundings.random, resources: resources, progress: progress, sizes: request.sizes)
-    let (stored, added) = try await upload.run(source.files, below: source.root, index: &index)
+    let (stored, added) = try await upload.run(source.files, reading, index: &index)
 
     progress.begin(.commit)
     var manifest = source.manifest(stored, packs: index.packs, time: repository.surroundings.now())

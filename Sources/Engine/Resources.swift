@@ -18,9 +18,18 @@ public struct Resources: Sendable {
   public static let leastMemory = leastMemory(bufferSize: 16 << 20)
   private static let mostBuffers = 22
   private static let fewestBuffers = 6
+  /// Buffers that an upload may need besides its batches of chunks.
+  private static let buffersOfUpload = 2
 
-  /// The least `memory` that a push or restore can work with, in bytes, with buffers of a size.
-  public static func leastMemory(bufferSize: Int) -> Int { overhead + fewestBuffers * bufferSize }
+  /// How many uploads share the buffers.
+  private let uploads: Int
+
+  /// The least `memory` that a push or restore can work with, in bytes, with buffers of a size and so many uploads that share them.
+  public static func leastMemory(bufferSize: Int, uploads: Int = 1) -> Int {
+    overhead + fewestBuffers(uploads) * bufferSize
+  }
+
+  private static func fewestBuffers(_ uploads: Int) -> Int { fewestBuffers + (uploads - 1) * buffersOfUpload }
 
   /// Resources within a bound.
   ///
@@ -29,13 +38,16 @@ public struct Resources: Sendable {
   ///   - bufferSize: bytes of a buffer, the repository's chunk size or more.
   ///   - threads: threads that make digests; 0 for one a processor, at most 8.
   ///   - connections: requests at once.
-  public init(memory: Int, bufferSize: Int, threads: Int, connections: Int) {
-    let count = max(Self.fewestBuffers, min(Self.mostBuffers, (memory - Self.overhead) / bufferSize))
+  ///   - uploads: how many uploads share the buffers.
+  public init(memory: Int, bufferSize: Int, threads: Int, connections: Int, uploads: Int = 1) {
+    let count = max(
+      Self.fewestBuffers(uploads), min(Self.mostBuffers, (memory - Self.overhead) / bufferSize))
     let processors = threads > 0 ? threads : min(8, max(2, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
     buffers = BufferPool(bufferSize: bufferSize, count: count)
     disk = BlockingPool(threads: 4)
     self.processors = BlockingPool(threads: processors)
     self.connections = connections
+    self.uploads = uploads
   }
 
   /// Resources of these parts.
@@ -44,8 +56,11 @@ public struct Resources: Sendable {
     self.disk = disk
     self.processors = processors
     self.connections = connections
+    uploads = 1
   }
 
   /// How many buffers a batch of chunks may fill, so that one batch can be read while another is hashed and sent.
-  var batchBuffers: Int { max(1, min(8, (buffers.count - 4) / 2)) }
+  var batchBuffers: Int {
+    max(1, min(8, (buffers.count - 2 - uploads * Self.buffersOfUpload) / 2))
+  }
 }

@@ -49,8 +49,9 @@ public func startThread(_ body: @escaping @Sendable () -> Void) {
 }
 
 /// A first-in-first-out queue that threads sleep on.
+///
+/// It may be unchecked Sendable because every use of `jobs` and `closed` holds `mutex`, and mutex and condition live at fixed addresses.
 private final class JobQueue: @unchecked Sendable {
-  // Sendable because every use of `jobs` and `closed` holds `mutex`; mutex and condition live at fixed addresses.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var jobs: [@Sendable () -> Void] = []

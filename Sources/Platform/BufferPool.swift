@@ -3,7 +3,8 @@ import Synchronization
 
 /// A page-aligned block of memory with one writer at first and any number of readers afterwards.
 ///
-/// Whoever made it or took it from a `BufferPool` fills it, alone; once a `Slice` of it was handed on it is only read.
+/// Whoever made it or took it from a `BufferPool` fills it, alone; once a `Slice` of it was handed on it is only read. That is why it
+/// may be unchecked Sendable.
 /// The last reference to go gives the memory back to its pool.
 public final class Buffer: @unchecked Sendable {
   // Sendable by the rule above: writes come before the hand-over, and after it nobody writes.

@@ -1,6 +1,7 @@
 import ObjectStore
 import Platform
 import Repository
+import Synchronization
 import TestSupport
 import Testing
 
@@ -68,12 +69,40 @@ import Testing
     }
     #expect(try await world.verify(.deep).damages.isEmpty)
     try await world.restore(pushed.snapshot, to: "\(scratch.path)/out")
-    let kept = try await world.repository().remove([pushed.snapshot])
+    let kept = try await world.repository().remove([pushed.snapshot]).locked
     #expect(
       kept.map(\.snapshot.key) == [pushed.snapshot.key] && kept.allSatisfy { $0.until > world.clock.now })
     world.clock.advance(31 * 86_400)
     let report = try await world.prune(RetentionPolicy(last: 1))
     #expect(report.lockedSnapshots.isEmpty && report.forgotten.map(\.step) == [1])
+  }
+
+  @Test("a marker that becomes a milestone while locks are asked for stays, and nothing of it is condemned")
+  func lateMilestone() async throws {
+    let (world, scratch, snapshots) = try await two()
+    let repository = try await world.repository()
+    let store = LateStore(base: world.memory) {
+      _ = try? await Tagging(add: [], milestone: true, note: nil).apply(to: snapshots[0], in: repository)
+    }
+    let report = try await world.prune(RetentionPolicy(last: 1), in: store)
+    #expect(report.condemnedObjects == 0 && report.lockedSnapshots.isEmpty)
+    #expect(try await repository.snapshots().snapshots.map(\.step) == [1, 2])
+    _ = scratch
+  }
+
+  @Test("what another prune carries out while locks are asked for is not deleted a second time")
+  func lateDeletion() async throws {
+    let (world, scratch, snapshots) = try await two()
+    let own = try await onlyIn(snapshots[0], snapshots[1], world)
+    try await world.prune(RetentionPolicy(last: 1))
+    world.clock.advance(86_401)
+    // Meanwhile another prune carries the record out, and a copy brings the packs back under their names.
+    let record = try #require(try await world.keys("deletions/").first)
+    let store = LateStore(base: world.memory) { try? await world.memory.delete([record]) }
+    let report = try await world.prune(RetentionPolicy(last: 1), in: store)
+    #expect(report.deletedObjects == 0)
+    for pack in own { #expect(try await world.memory.head(pack) != nil) }
+    _ = scratch
   }
 
   @Test("what a deletion record names and is needed again does not wait for what is locked beside it")
@@ -111,5 +140,26 @@ import Testing
     #expect(condemned.contains(pack))
     let again = try await world.push("\(scratch.path)/1", step: 1)
     #expect(try await !world.repository().manifest(of: again.snapshot).packs.map(\.key).contains(pack))
+  }
+}
+
+/// A store in which somebody does something when the first lock is asked for.
+private final class LateStore: ForwardingStore {
+  let base: any ObjectStore
+  private let other: @Sendable () async -> Void
+  private let isDone = Mutex(false)
+
+  init(base: any ObjectStore, _ other: @escaping @Sendable () async -> Void) {
+    self.base = base
+    self.other = other
+  }
+
+  func retention(of key: String) async throws -> ObjectRetention? {
+    let isFirst = isDone.withLock { done in
+      defer { done = true }
+      return !done
+    }
+    if isFirst { await other() }
+    return try await base.retention(of: key)
   }
 }

@@ -340,6 +340,16 @@ struct ErrorText: Sendable {
     }
   }
 
+  /// What goes wrong with a store while requests are tried again, in a few words.
+  static func trouble(_ error: StoreError) -> String {
+    switch error {
+    case .unreachable(let endpoint, let reason): "\(endpoint) cannot be reached (\(clause(reason)))"
+    case .transient(let operation, let detail, _): "the server fails at \(operation) (\(clause(detail)))"
+    case .corruptedInTransit(let key): "the bytes of \(key) arrived changed"
+    default: store(error).sentences.first ?? ""
+    }
+  }
+
   private static func lifecycle(_ error: LifecycleError) -> ErrorText {
     switch error {
     case .unsupported(let answer):

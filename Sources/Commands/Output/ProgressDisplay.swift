@@ -77,8 +77,11 @@ struct ProgressDisplay: Sendable {
       return full.count <= width ? full : String(who.prefix(max(0, width)))
     }
     var parts = [state.phase.rawValue]
+    if state.total > 0 { parts[0] += " \(Int(Double(state.done) / Double(state.total) * 100)) %" }
+    if let trouble = state.trouble {
+      return String("\(parts[0]); trying again: \(trouble)".prefix(max(0, width)))
+    }
     if state.total > 0 {
-      parts[0] += " \(Int(Double(state.done) / Double(state.total) * 100)) %"
       if perSecond > 0 {
         let rest = Double(state.total - state.done) / perSecond
         parts.append("\(Quantity.format(seconds: rest)) left")

@@ -9,6 +9,10 @@ enum PushCommand: Command {
   static let spec = CommandSpec(
     name: "push", summary: "Check a checkpoint, then back it up.", operands: "PATH", operandCount: 1...1,
     options: [
+      OptionSpec(
+        "to", "REPO", repeats: true,
+        "Push to this repository instead of the configured one: a name, s3://BUCKET/PREFIX or a path; give it again for more."
+      ),
       OptionSpec("run", "NAME", "The run it belongs to; found in the path where it is not given."),
       OptionSpec("step", "N", "The training step; found in the checkpoint where it is not given."),
       OptionSpec("tag", "LABEL", repeats: true, "A label, for example paper."),
@@ -42,6 +46,10 @@ enum PushCommand: Command {
       that several see are sent by one of them, and the last one commits the snapshot. A rank that died is simply run again.
       Labels, metrics, notes and files for the record may be given to any of them.
 
+      With --to several times the checkpoint is read once and sent to all of them side by side, the slowest one sets the pace, and one
+      that fails does not stop the others. The output tells for each whether it is done; the exit code is 0 where all are. Those that
+      have it already are sent nothing when the same command is run again.
+
       --lock-for locks packs, manifest, record and marker after the commit, also packs that earlier pushes stored; it lengthens locks
       and never shortens one. A push of what is there already locks too. Give it to every rank of a group.
       """,
@@ -51,119 +59,40 @@ enum PushCommand: Command {
       "ckbackup push checkpoint-1000 --log train.log --hparams args.yaml --eval eval.json",
       "srun ckbackup push checkpoint-1000 --distributed",
       "ckbackup push checkpoint-1000 --milestone --lock-for 90d",
+      "ckbackup push checkpoint-1000 --to minio-lab --to oss-hz",
     ],
     whenInterrupted: "finished packs are kept, the unfinished one is not: run the same command again to go on"
   )
 
-  private struct Result: Encodable {
-    let snapshot: String
-    let run: String
-    let step: Int
-    let layout: String
-    let complete: Bool
-    let files: Int
-    let bytes: Int
-    let uploadedBytes: Int
-    let reusedBytes: Int
-    let alreadyPresent: Bool
-    let dryRun: Bool
-    let lockedObjects: Int?
-    let lockedUntil: Timestamp?
-    let warnings: [String]
-  }
-
   static func run(_ environment: Environment) async throws -> ExitCode {
     var request = try request(environment)
-    try environment.refuseOverlap(request.path)
-    let repository = try await environment.repository()
-    let resources = try environment.resources(for: repository)
+    let targets = try PushTargets(environment)
+    if targets == nil { try environment.refuseOverlap(request.path) }
     if environment.configuration.recordsEnvironment, !environment.arguments.has("no-environment") {
-      request.environment = try await resources.disk.run { [path = request.path] in
+      request.environment = try await BlockingPool(threads: 1).run { [path = request.path] in
         HostFacts(variables: environment.variables).gather(near: path)
       }
     }
+    if let targets { return try await targets.push(request) }
     let start = ContinuousClock.now
-    if request.rank != nil { return try await pushShare(request, to: repository, environment) }
-    let report = try await Push(
-      repository, resources: resources, progress: environment.progress,
-      grace: environment.configuration.grace
-    ).run(request)
-    let seconds = (ContinuousClock.now - start) / .seconds(1)
-    for warning in report.warnings { environment.console.warn(warning) }
-    environment.console.show(sentence(report, request, seconds: seconds))
-    if let lock = report.lock { environment.console.show(sentence(lock)) }
-    let snapshot = report.snapshot
-    try environment.console.json(
-      Result(
-        snapshot: snapshot.id, run: snapshot.run, step: snapshot.step, layout: snapshot.layout,
-        complete: snapshot.complete, files: snapshot.files, bytes: snapshot.bytes,
-        uploadedBytes: report.addedBytes,
-        reusedBytes: report.reusedBytes, alreadyPresent: report.wasPresent, dryRun: request.isDryRun,
-        lockedObjects: report.lock?.objects, lockedUntil: report.lock?.retention.until,
-        warnings: report.warnings))
-    return .done
-  }
-
-  private struct ShareResult: Encodable {
-    let state: String
-    let snapshot: String?
-    let run: String
-    let step: Int
-    let rank: Int
-    let worldSize: Int
-    let awaitedRanks: [Int]
-    let files: Int
-    let bytes: Int
-    let uploadedBytes: Int
-    let lockedObjects: Int?
-    let lockedUntil: Timestamp?
-    let warnings: [String]
-  }
-
-  /// Pushes what this process has to send of a checkpoint that many push together.
-  private static func pushShare(
-    _ request: Push.Request, to repository: Repository, _ environment: Environment
-  ) async throws -> ExitCode {
-    guard let rank = request.rank else { return .failed }
-    var status = stat()
-    if stat(request.path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
-      throw UsageError("ranks push a directory together, and \(request.path) is none", command: spec.name)
+    let repository = try await environment.repository()
+    let resources = try environment.resources(for: repository)
+    let account: PushAccount
+    if let rank = request.rank {
+      let report = try await RankPush(
+        repository, resources: resources, progress: environment.progress,
+        grace: environment.configuration.grace
+      ).run(request)
+      account = PushAccount(report, of: rank)
+    } else {
+      let report = try await Push(
+        repository, resources: resources, progress: environment.progress,
+        grace: environment.configuration.grace
+      ).run(request)
+      account = PushAccount(report, isDryRun: request.isDryRun, since: start)
     }
-    let report = try await RankPush(
-      repository, resources: environment.resources(for: repository), progress: environment.progress,
-      grace: environment.configuration.grace
-    ).run(request)
-    for warning in report.warnings { environment.console.warn(warning) }
-    let share =
-      "\(Quantity.format(bytes: report.bytes)) in \(Quantity.count(report.files, "file")), \(Quantity.format(bytes: report.addedBytes)) new"
-    let who = "rank \(rank.rank) of \(rank.worldSize)"
-    let state: String
-    var snapshot: Snapshot?
-    var awaited: [Int] = []
-    switch report.outcome {
-    case .committed(let committed):
-      (state, snapshot) = ("committed", committed)
-      environment.console.show(
-        "pushed \(committed.label): all \(rank.worldSize) ranks are there, \(Quantity.format(bytes: committed.bytes)) in \(Quantity.count(committed.files, "file")); \(who) stored \(share)"
-      )
-    case .present(let present):
-      (state, snapshot) = ("present", present)
-      environment.console.show("\(present.label) is in the repository, with all files of \(who)")
-    case .awaiting(let ranks):
-      (state, awaited) = ("awaiting", ranks)
-      environment.console.show("stored the share of \(who): \(share)")
-      // Not quiet: whoever looks at exit codes alone would take it for a snapshot.
-      environment.console.warn(
-        "there is no snapshot of \(report.run)@\(report.step) yet: it awaits \(Quantity.ranks(ranks)), in this group (ckbackup list --pending)"
-      )
-    }
-    if let lock = report.lock { environment.console.show(sentence(lock)) }
-    try environment.console.json(
-      ShareResult(
-        state: state, snapshot: snapshot?.id, run: report.run, step: report.step, rank: rank.rank,
-        worldSize: rank.worldSize, awaitedRanks: awaited, files: report.files, bytes: report.bytes,
-        uploadedBytes: report.addedBytes, lockedObjects: report.lock?.objects,
-        lockedUntil: report.lock?.retention.until, warnings: report.warnings))
+    account.show(on: environment.console)
+    try environment.console.json(account.document)
     return .done
   }
 
@@ -191,8 +120,12 @@ enum PushCommand: Command {
     request.isStrict = arguments.has("strict")
     request.isDryRun = arguments.has("dry-run")
     request.rank = try Ranks.find(arguments, environment.variables)
-    if request.rank != nil, request.isDryRun {
-      throw UsageError("--dry-run does not go with --rank", command: spec.name)
+    if request.rank != nil {
+      if request.isDryRun { throw UsageError("--dry-run does not go with --rank", command: spec.name) }
+      var status = stat()
+      if stat(request.path, &status) == 0, status.st_mode & S_IFMT != S_IFDIR {
+        throw UsageError("ranks push a directory together, and \(request.path) is none", command: spec.name)
+      }
     }
     request.lock = try lock(arguments)
     request.sizes = .init(pack: environment.configuration.packSize, part: request.sizes.part)
@@ -220,31 +153,12 @@ enum PushCommand: Command {
     return .init(seconds: seconds, mode: mode)
   }
 
-  private static func sentence(_ lock: SnapshotLock.Report) -> String {
-    let before = lock.lockedBefore > 0 ? ", \(lock.lockedBefore) of them as long before" : ""
-    return
-      "locked \(Quantity.count(lock.objects, "object")) until \(lock.retention.until.localMinute) (\(lock.retention.mode.rawValue))\(before)"
-  }
-
   /// `NAME=VALUE`; nil where the name is empty or the value no finite number.
   private static func metric(_ text: String) -> (name: String, value: Double)? {
     guard let equals = text.firstIndex(of: "="), equals > text.startIndex,
       let value = Double(text[text.index(after: equals)...]), value.isFinite
     else { return nil }
     return (String(text[..<equals]), value)
-  }
-
-  private static func sentence(_ report: Push.Report, _ request: Push.Request, seconds: Double) -> String {
-    let snapshot = report.snapshot
-    let size =
-      "\(Quantity.format(bytes: snapshot.bytes)) in \(Quantity.count(snapshot.files, "file"))"
-    if report.wasPresent {
-      return "\(snapshot.label) is in the repository already: \(size), nothing was sent"
-    }
-    let new = Quantity.format(bytes: report.addedBytes)
-    if request.isDryRun { return "\(snapshot.label) would be \(size), \(new) of it new; nothing was sent" }
-    return
-      "pushed \(snapshot.label): \(size), \(new) new, \(snapshot.layout), in \(Quantity.format(seconds: seconds))"
   }
 
   private static func hostName() -> String? {

@@ -42,7 +42,7 @@ enum RemoveCommand: Command {
         "\(milestone.label) is a milestone: pass --yes to remove it all the same", command: spec.name)
     }
     let isDryRun = arguments.has("dry-run")
-    let locked = isDryRun ? [] : try await repository.remove(chosen)
+    let locked = isDryRun ? [] : try await repository.remove(chosen).locked
     chosen.removeAll { snapshot in locked.contains { $0.snapshot.key == snapshot.key } }
     for snapshot in chosen {
       environment.console.show("\(isDryRun ? "would remove" : "removed") \(snapshot.label)")

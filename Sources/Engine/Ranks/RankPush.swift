@@ -227,7 +227,8 @@ public struct RankPush: Sendable {
       store: isDryRun ? DryRunStore(base: repository.store) : repository.store,
       random: repository.surroundings.random, resources: resources, progress: progress,
       sizes: source.request.sizes)
-    let (stored, added) = try await upload.run(source.files, below: source.root, index: &index)
+    let reader = HashedReader(source.files, below: source.root, resources)
+    let (stored, added) = try await upload.run(source.files, reader, index: &index)
     progress.begin(.commit)
     var manifest = source.manifest(stored, packs: index.packs, time: repository.surroundings.now())
     if isDryRun { return added == 0 ? (manifest, 0) : nil }

@@ -1,0 +1,87 @@
+import Repository
+
+/// Backs up one checkpoint to several repositories whose chunks have the same size: it is read and hashed once, and each repository
+/// gets what it lacks. One that fails does not stop the others; until then the slowest sets the pace.
+public struct JointPush: Sendable {
+  /// One repository's part: a push to it, and what is pushed. The requests differ in the sizes of packs alone.
+  public typealias Part = (push: Push, request: Push.Request)
+
+  private let parts: [Part]
+  private let progress: Progress
+
+  /// A push to one repository or more; their resources are the same ones, made for so many uploads. `progress` shows all of it.
+  public init(_ parts: [Part], progress: Progress) {
+    self.parts = parts
+    self.progress = progress
+  }
+
+  /// Pushes, and gives what became of it for each repository, in their order. `fails` is told of a part that fails, by its number, at
+  /// once: the others may go on for hours.
+  ///
+  /// - Throws: what concerns the checkpoint itself, as `Push.run`; `CancellationError`.
+  public func run(
+    fails: @escaping @Sendable (_ part: Int, any Error) -> Void = { _, _ in }
+  ) async throws -> [Result<Push.Report, any Error>] {
+    let locks = try await each { _, part in
+      try await SnapshotLock.prepare(part.request.lock, in: part.push.repository)
+    }
+    guard let (push, request) = zip(parts, locks).first(where: { $1.isSuccess })?.0 else {
+      return locks.map { $0.flatMap { _ in .failure(CancellationError()) } }
+    }
+    let source = try await CheckpointSource.look(request, push.repository, push.resources, progress)
+    let reading = SharedReading(
+      HashedReader(source.files, below: source.root, push.resources), members: parts.count)
+    progress.follow(parts.map(\.push.progress))
+    let attempts = try await each { number, part in
+      let share = reading.share(number)
+      let result: Result<Push.Report?, any Error>
+      do {
+        result = .success(
+          try await part.push.attempt(part.request, source, try locks[number].get(), share))
+      } catch {
+        result = .failure(error)
+      }
+      let othersGoOn = await share.leave()
+      if case .success(nil) = result {} else { part.push.progress.end() }
+      if case .failure(let error) = result, othersGoOn, !Task.isCancelled { fails(number, error) }
+      return try result.get()
+    }
+    if let failure = await reading.failure { throw failure }
+    // A second attempt reads for itself. It comes when nobody else reads, since the buffers suffice for one reading.
+    var results: [Result<Push.Report, any Error>] = []
+    for (number, part) in parts.enumerated() {
+      results.append(
+        try await Self.outcome {
+          if let report = try attempts[number].get() { return report }
+          return try await part.push.run(part.request, source, try locks[number].get(), attemptsBefore: 1)
+        })
+      part.push.progress.end()
+    }
+    return results
+  }
+
+  /// Does something for all parts side by side.
+  private func each<Output: Sendable>(
+    _ work: @escaping @Sendable (Int, Part) async throws -> Output
+  ) async throws -> [Result<Output, any Error>] {
+    try await concurrently(Array(parts.indices), limit: parts.count) { [parts] number in
+      try await Self.outcome { try await work(number, parts[number]) }
+    }
+  }
+
+  /// What came of some work. Throws `CancellationError` where the task was cancelled, which no part survives.
+  private static func outcome<Output>(
+    _ work: () async throws -> Output
+  ) async throws -> Result<Output, any Error> {
+    do {
+      return .success(try await work())
+    } catch {
+      try Task.checkCancellation()
+      return .failure(error)
+    }
+  }
+}
+
+extension Result {
+  fileprivate var isSuccess: Bool { if case .success = self { true } else { false } }
+}
