@@ -77,7 +77,7 @@ class Rounds:
         return S3Objects(self.endpoint, "first-bucket", f"crash/{name}")
 
     def ck(self, name, objects, **settings):
-        return Ckbackup(self.directory / f"homes/{name}", objects.url, self.endpoint, memory="192MiB", **settings)
+        return Ckbackup(self.directory / f"homes/{name}", objects.url, self.endpoint, memory="128MiB", **settings)
 
     def template(self, steps, **settings):
         objects = self.new_objects()

@@ -100,7 +100,7 @@ class Stage:
 
     def program(self, objects):
         # Small packs, so that a push makes several.
-        return Ckbackup(self.case / f"home/{objects.root.name}", objects.url, memory="192MiB", pack_size="1MiB")
+        return Ckbackup(self.case / f"home/{objects.root.name}", objects.url, memory="128MiB", pack_size="1MiB")
 
     def make_template(self, scenario):
         self.case.mkdir()

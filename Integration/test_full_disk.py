@@ -30,7 +30,7 @@ def the_sentence(result):
 def test_a_push_to_a_full_disk_goes_on_when_there_is_room(promises, small_disk, tmp_path):
     disk = small_disk(size="40m")
     # The least memory and small packs, so that some packs are finished before the disk is full.
-    repository = Ckbackup(tmp_path / "home", str(disk.path / "repository"), memory="192MiB", pack_size="4MiB")
+    repository = Ckbackup(tmp_path / "home", str(disk.path / "repository"), memory="128MiB", pack_size="4MiB")
     objects_root = disk.path / "repository"
     repository("init", "--chunk-size", "1MiB")
     repository.push(promises.sources[100], "--run", "demo")

@@ -76,7 +76,7 @@ def test_a_repository_that_is_not_there_does_not_stop_the_other(ck, checkpoint, 
     done = push(ck, checkpoint, expect=1)
     assert "bucket: pushed demo@1000" in done.out and "nas" not in done.out
     assert "error: nas: there is no repository" in done.err
-    assert "done: bucket; not done: nas" in done.err
+    assert "done: bucket; failed: nas" in done.err
     answer = push(ck, checkpoint, "--json", expect=1).json
     assert answer["repositories"][0]["pushed"]["already_present"] and answer["exit_code"] == 1
     assert answer["repositories"][1]["exit_code"] == 1 and "no repository" in answer["repositories"][1]["error"][0]
@@ -97,7 +97,7 @@ def test_a_disk_that_becomes_full_in_mid_push_leaves_the_other_whole(ck, large, 
     ck.config.write_text(text.replace(str(tmp_path / "nas"), str(disk.path / "nas")))
     ck("init", "--repo", "nas")
     done = push(ck, large, expect=1)
-    assert "bucket: pushed" in done.out and "done: bucket; not done: nas" in done.err
+    assert "bucket: pushed" in done.out and "done: bucket; failed: nas" in done.err
     # The failure is told when it happens, and once more at the end.
     assert "warning: nas: the store is full" in done.err and "The push to the others goes on." in done.err
     assert_whole(ck, "bucket", large, tmp_path / "bucket-out")
@@ -144,7 +144,7 @@ def test_ranks_push_to_several(ck, large, tmp_path):
 @pytest.mark.parametrize("arguments, said", [
     (["--to", "bucket", "--repo", "nas"], "--to stands in place of --repo"),
     (["--to", "bucket", "--endpoint", "http://127.0.0.1:1"], "--endpoint does not go with --to bucket"),
-    (["--to", "nas", "--to", "nas"], "is the repository itself"),
+    (["--to", "nas", "--to", "nas"], "are the same repository"),
     (["--to", "nsa"], "it has bucket, nas"),
 ])
 def test_contradictions_are_told_before_anything_is_done(ck, checkpoint, arguments, said):

@@ -19,6 +19,8 @@ struct Environment: Sendable {
   let progress = Progress()
   /// The option that names this repository, where it is a second one: options such as `--endpoint` may be meant for the first.
   private var secondOption: String?
+  /// The word that named it, where it is one of several.
+  private var targetName: String?
 
   /// Reads the configuration and lets environment and flags beat it.
   init(_ arguments: Arguments, variables: [String: String]) throws {
@@ -26,7 +28,10 @@ struct Environment: Sendable {
     configurationFile = try ConfigurationFile.load(
       named: arguments.string("config"), environment: variables, into: &configuration)
     file = configuration
-    try configuration.choose(flags: arguments, environment: variables)
+    // Where the command names its places itself, the usual one does not count.
+    if arguments.command.name != PushCommand.spec.name || !arguments.has("to") {
+      try configuration.choose(flags: arguments, environment: variables)
+    }
     try configuration.adopt(environment: variables)
     try configuration.adopt(flags: arguments)
     self.arguments = arguments
@@ -80,8 +85,9 @@ struct Environment: Sendable {
   }
 
   /// The environment of a repository that the command works on as one of several: a named one is reached as its table says, whatever
-  /// flags and variables say of others, and any other as if it stood in `--repo`.
-  func target(_ place: String) throws -> Environment {
+  /// flags and variables say of others, and any other as if it stood in `--repo`. What flags allow to be sent in a second is for all of
+  /// the `count` together.
+  func target(_ place: String, ofSeveral count: Int) throws -> Environment {
     var other = self
     other.configuration = file
     try other.configuration.choose(place)
@@ -93,6 +99,13 @@ struct Environment: Sendable {
       try other.configuration.adopt(limits: arguments)
     }
     (other.configuration.memory, other.configuration.threads) = (configuration.memory, configuration.threads)
+    if arguments.has("limit-upload") {
+      other.configuration.uploadLimit = other.configuration.uploadLimit.map { max(1, $0 / count) }
+    }
+    if arguments.has("limit-download") {
+      other.configuration.downloadLimit = other.configuration.downloadLimit.map { max(1, $0 / count) }
+    }
+    other.targetName = place
     return other
   }
 
@@ -126,9 +139,9 @@ struct Environment: Sendable {
     }
     let retrying = RetryingStore(
       try bucketStore(settings),
-      onRetry: { [progress] _, error, pause in
-        progress.stumble(over: ErrorText.trouble(error), pause: pause)
-      })
+      onRetry: { [progress, targetName] _, error, _ in
+        progress.stumble(over: (targetName.map { "\($0): " } ?? "") + ErrorText.trouble(error))
+      }, onEnd: { [progress] in progress.recover() })
     return paced(retrying)
   }
 
@@ -216,16 +229,18 @@ struct Environment: Sendable {
       command: arguments.command.name)
   }
 
+  /// Whether another repository is this one, or one of them lies in the other's directory.
+  func isSame(as other: Environment) throws -> Bool {
+    if let mine = repositoryDirectory, let theirs = other.repositoryDirectory {
+      return Places.overlap(mine, theirs)
+    }
+    guard let mine = try settings(), let theirs = try other.settings() else { return false }
+    return (endpoint, mine.bucket, mine.prefix) == (other.endpoint, theirs.bucket, theirs.prefix)
+  }
+
   /// Throws where the second repository is this one.
-  func refuse(second other: Environment) throws(UsageError) {
-    let isSame =
-      if let mine = repositoryDirectory, let theirs = other.repositoryDirectory {
-        Places.overlap(mine, theirs)
-      } else {
-        configuration.repository == other.configuration.repository
-          && endpoint == other.endpoint
-      }
-    guard isSame else { return }
+  func refuse(second other: Environment) throws {
+    guard try isSame(as: other) else { return }
     throw UsageError(
       "\(other.configuration.repository ?? "") is the repository itself, or lies in it: name another",
       command: arguments.command.name)
@@ -272,6 +287,6 @@ struct SecondPlaceError: Error {
 extension Arguments {
   /// Whether a second repository is named that is a bucket.
   fileprivate var namesSecondBucket: Bool {
-    ["to", "from"].contains { string($0)?.hasPrefix("s3://") == true }
+    ["to", "from"].contains { strings($0).contains { $0.hasPrefix("s3://") } }
   }
 }

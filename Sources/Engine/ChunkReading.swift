@@ -16,6 +16,12 @@ protocol ChunkReading: Sendable {
   ///
   /// - Throws: `EngineError.changedWhileRead` or `.vanished`, `SystemError`, `CancellationError`.
   func next() async throws -> HashedBatch?
+  /// Says that nothing more is wanted, before what may take long is done.
+  func end() async
+}
+
+extension ChunkReading {
+  func end() async {}
 }
 
 /// Reads files and makes their digests, one class after the other: a pack holds one class. Files that are empty have no chunk.
@@ -78,11 +84,7 @@ private actor ReadAhead {
   /// The next batch, or nil at the end. A cancelled task cancels the reading.
   func next() async throws -> [SourceChunk]? {
     guard let task = pending else { return nil }
-    let batch = try await withTaskCancellationHandler {
-      try await task.value
-    } onCancel: {
-      task.cancel()
-    }
+    let batch = try await task.joined
     try Task.checkCancellation()
     guard !batch.isEmpty else {
       pending = nil

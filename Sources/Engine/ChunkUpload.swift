@@ -67,6 +67,8 @@ struct ChunkUpload {
       }
       if let writing { try await finish(writing, &index) }
     } catch {
+      // A server that does not answer takes minutes to be given up once more.
+      await reading.end()
       await writing?.writer.abandon()
       throw error
     }

@@ -15,15 +15,22 @@ public struct JointPush: Sendable {
     self.progress = progress
   }
 
-  /// Pushes, and gives what became of it for each repository, in their order. `fails` is told of a part that fails, by its number, at
-  /// once: the others may go on for hours.
+  /// Pushes, and gives what became of it for each repository, in their order. `ended` hears of each at once, by its number, and whether others
+  /// go on, since these may for hours.
   ///
-  /// - Throws: what concerns the checkpoint itself, as `Push.run`; `CancellationError`.
+  /// - Throws: where the checkpoint is none to push, or changed while it was first read, as `Push.run`; then nothing was pushed anywhere.
+  ///   `CancellationError`; then those that `ended` told of are done.
   public func run(
-    fails: @escaping @Sendable (_ part: Int, any Error) -> Void = { _, _ in }
+    ended: @escaping @Sendable (_ part: Int, Result<Push.Report, any Error>, _ othersGoOn: Bool) -> Void = {
+      _, _, _ in
+    }
   ) async throws -> [Result<Push.Report, any Error>] {
     let locks = try await each { _, part in
       try await SnapshotLock.prepare(part.request.lock, in: part.push.repository)
+    }
+    let isHopeless = !locks.contains { $0.isSuccess }
+    for (number, lock) in locks.enumerated() {
+      if case .failure(let error) = lock { ended(number, .failure(error), !isHopeless) }
     }
     guard let (push, request) = zip(parts, locks).first(where: { $1.isSuccess })?.0 else {
       return locks.map { $0.flatMap { _ in .failure(CancellationError()) } }
@@ -32,30 +39,37 @@ public struct JointPush: Sendable {
     let reading = SharedReading(
       HashedReader(source.files, below: source.root, push.resources), members: parts.count)
     progress.follow(parts.map(\.push.progress))
-    let attempts = try await each { number, part in
+    let attempts = try await each { number, part -> Push.Report? in
       let share = reading.share(number)
-      let result: Result<Push.Report?, any Error>
-      do {
-        result = .success(
-          try await part.push.attempt(part.request, source, try locks[number].get(), share))
-      } catch {
-        result = .failure(error)
+      let result = try await Self.outcome {
+        try await part.push.attempt(part.request, source, try locks[number].get(), share)
       }
-      let othersGoOn = await share.leave()
-      if case .success(nil) = result {} else { part.push.progress.end() }
-      if case .failure(let error) = result, othersGoOn, !Task.isCancelled { fails(number, error) }
+      await share.end()
+      if case .success(nil) = result { return nil }
+      part.push.progress.end()
+      // What could not be read is everybody's, and what could not be locked was told before.
+      if await reading.failure == nil, locks[number].isSuccess {
+        ended(
+          number, result.flatMap { $0.map { .success($0) } ?? .failure(CancellationError()) },
+          await reading.goesOn)
+      }
       return try result.get()
     }
     if let failure = await reading.failure { throw failure }
     // A second attempt reads for itself. It comes when nobody else reads, since the buffers suffice for one reading.
     var results: [Result<Push.Report, any Error>] = []
     for (number, part) in parts.enumerated() {
-      results.append(
-        try await Self.outcome {
-          if let report = try attempts[number].get() { return report }
-          return try await part.push.run(part.request, source, try locks[number].get(), attemptsBefore: 1)
-        })
-      part.push.progress.end()
+      let first = attempts[number]
+      if case .success(nil) = first {
+        let second = try await Self.outcome {
+          try await part.push.run(part.request, source, try locks[number].get(), attemptsBefore: 1)
+        }
+        part.push.progress.end()
+        ended(number, second, number + 1 < parts.count)
+        results.append(second)
+      } else {
+        results.append(first.flatMap { $0.map { .success($0) } ?? .failure(CancellationError()) })
+      }
     }
     return results
   }

@@ -50,9 +50,10 @@ struct LocalChunks: Sendable {
       }
       guard let file = open?.file else { continue }
       let range = used..<used + candidate.length
-      let got = try? WritableSlice(buffer, range).withMemory { try file.read(at: candidate.offset, into: $0) }
+      let got = try? WritableSlice(buffer, range).withMemory {
+        try file.readOnce(at: candidate.offset, into: $0)
+      }
       guard got == candidate.length else { continue }
-      file.forget(candidate.offset..<candidate.offset + candidate.length)
       read.append((index, candidate.expected, buffer.slice(range)))
       used += candidate.length
     }

@@ -101,14 +101,15 @@ public struct LocalComparison: Sendable {
   }
 
   private func digest(of file: OpenFile) throws(SystemError) -> [UInt8] {
+    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
+    defer { block.deallocate() }
     var digest = SHA256()
     var offset = 0
     while true {
-      let block = try file.bytes(at: offset, count: 1 << 20)
-      if block.isEmpty { return digest.finish() }
-      digest.update(block)
-      file.forget(offset..<offset + block.count)
-      offset += block.count
+      let count = try file.readOnce(at: offset, into: block)
+      if count == 0 { return digest.finish() }
+      digest.update(UnsafeRawBufferPointer(rebasing: block[..<count]))
+      offset += count
     }
   }
 }

@@ -35,11 +35,7 @@ struct PackBuild {
     do {
       for (index, batch) in batches.enumerated() {
         let task = pending ?? Task { try await bring(batch) }
-        let found = try await withTaskCancellationHandler {
-          try await task.value
-        } onCancel: {
-          task.cancel()
-        }
+        let found = try await task.joined
         pending = nil
         try Task.checkCancellation()
         if index + 1 < batches.count {

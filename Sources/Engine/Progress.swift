@@ -44,8 +44,6 @@ public final class Progress: Sendable {
     /// Parts of the work that go on side by side, where there are several.
     var parts: [Progress] = []
     var hasEnded = false
-    /// When the trouble is taken to be over, unless it is told again.
-    var troubleEnds = ContinuousClock.now
   }
 
   private let content = Mutex(Content())
@@ -55,10 +53,7 @@ public final class Progress: Sendable {
 
   /// The state now. Of several parts that go on side by side it is that of the one that is furthest behind, with what all of them sent.
   public var now: State {
-    let (own, parts) = content.withLock { content in
-      if content.troubleEnds < .now { content.state.trouble = nil }
-      return (content.state, content.parts)
-    }
+    let (own, parts) = content.withLock { ($0.state, $0.parts) }
     let states = parts.filter { !$0.hasEnded }.map(\.now)
     guard var last = states.min(by: { ($0.phase.order, $0.done) < ($1.phase.order, $1.done) }) else {
       return own
@@ -84,14 +79,10 @@ public final class Progress: Sendable {
       $0.state.worldSize = worldSize
     }
   }
-  /// Tells that a request failed and is tried again in `pause` seconds.
-  public func stumble(over trouble: String, pause: Double) {
-    content.withLock {
-      $0.state.trouble = trouble
-      // The next try may take as long as a connection is waited for.
-      $0.troubleEnds = .now + .seconds(pause + 15)
-    }
-  }
+  /// Tells that a request failed and is tried again.
+  public func stumble(over trouble: String) { content.withLock { $0.state.trouble = trouble } }
+  /// Tells that a request which had failed is answered, or given up.
+  public func recover() { content.withLock { $0.state.trouble = nil } }
   func add(done: Int) { content.withLock { $0.state.done += done } }
   func add(transferred: Int) { content.withLock { $0.state.transferred += transferred } }
 

@@ -116,7 +116,12 @@ public struct Prune: Sendable {
     for pending in uploads { try await repository.store.abort(pending.upload) }
     report.abortedUploads = uploads.count
     let shares = try await AbandonedShares.find(in: repository, grace: grace)
-    report.add(abandoned: try await delete(shares, &report).gone)
+    let gone = try await delete(shares, &report) { [repository, grace] keys in
+      // A process that was run again has written its share anew.
+      let still = Set(try await AbandonedShares.find(in: repository, grace: grace).map(\.key))
+      return keys.filter(still.contains)
+    }.gone
+    report.add(abandoned: gone)
     if report.deletedObjects > 0 || report.abandonedShares > 0 {
       // The work is done; a server that does not answer this takes nothing from it.
       report.keepsOldVersions = (try? await repository.store.keepsOldVersions()) ?? false

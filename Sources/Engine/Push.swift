@@ -63,8 +63,12 @@ public struct Push: Sendable {
     public var lock: SnapshotLock.Report?
     /// Bytes that the repository had already.
     public var reusedBytes: Int { snapshot.bytes - addedBytes }
-    /// What the user should know: skipped entries, defects that were allowed, names that were guessed.
-    public var warnings: [String]
+    /// What the user should know of the checkpoint: skipped entries, defects that were allowed, names that were guessed.
+    public var checkpointWarnings: [String]
+    /// What the user should know of the repository.
+    public var repositoryWarnings: [String]
+    /// Both.
+    public var warnings: [String] { checkpointWarnings + repositoryWarnings }
   }
 
   let repository: Repository
@@ -134,7 +138,8 @@ public struct Push: Sendable {
       let leftOut = wasPresent ? source.leftOutOfRecord : []
       return Report(
         snapshot: snapshot, wasPresent: wasPresent, addedBytes: added,
-        warnings: source.warnings + leftOut + source.collisions(manifest, with: known.snapshots))
+        checkpointWarnings: source.warnings,
+        repositoryWarnings: leftOut + source.collisions(manifest, with: known.snapshots))
     }
     let commit = Commit(repository, grace: grace)
     // What was kept as incomplete may have been pushed before its save had ended, with all bytes there by chance.

@@ -13,11 +13,11 @@ public struct Resources: Sendable {
   public let connections: Int
 
   /// Memory that the program needs besides its buffers, in bytes: code, metadata, libraries.
-  public static let overhead = 96 << 20
+  public static let overhead = 48 << 20
   /// The least `memory` that a push or restore can work with, in bytes, where chunks have the default size.
   public static let leastMemory = leastMemory(bufferSize: 16 << 20)
   private static let mostBuffers = 22
-  private static let fewestBuffers = 6
+  private static let fewestBuffers = 5
   /// Buffers that an upload may need besides its batches of chunks.
   private static let buffersOfUpload = 2
 

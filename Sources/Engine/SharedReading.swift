@@ -8,11 +8,8 @@ actor SharedReading {
     fileprivate let number: Int
 
     func next() async throws -> HashedBatch? { try await reading.next(for: number) }
-    /// Takes no further part, and the others wait for it no longer. Tells whether there are any, and something to read for them.
-    func leave() async -> Bool {
-      await reading.leave(number)
-      return await reading.goesOn
-    }
+    /// Takes no further part: the others wait for it no longer.
+    func end() async { await reading.leave(number) }
   }
 
   private let reader: HashedReader
@@ -22,7 +19,8 @@ actor SharedReading {
   private var reading: Task<Void, Never>?
   /// Why the files could not be read, which ends the reading for all.
   private(set) var failure: (any Error)?
-  private var goesOn: Bool { !members.isEmpty && failure == nil }
+  /// Whether there are uploads left, and something to read for them.
+  var goesOn: Bool { !members.isEmpty && failure == nil }
 
   /// A reading for so many uploads. Nothing is read before all of them have asked.
   init(_ reader: HashedReader, members: Int) {

@@ -132,10 +132,9 @@ actor SourceReader {
     }
     for place in job.places {
       let got = try place.target.withMemory { memory throws(SystemError) in
-        try file.read(at: place.offset, into: memory)
+        try file.readOnce(at: place.offset, into: memory)
       }
       if got != place.target.count { throw EngineError.changedWhileRead(path: root.display(source.path)) }
-      file.forget(place.offset..<place.offset + got)
     }
     guard job.finishes else { return file }
     try check(try file.currentStatus(), source, root)

@@ -11,19 +11,22 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   private let random: @Sendable () -> Double
   private let clock: @Sendable () -> Double
   private let onRetry: @Sendable (StoreOperation, StoreError, Double) -> Void
+  private let onEnd: @Sendable () -> Void
   /// Whether the store answered anything since it was last given up.
   private let answered = Atomic<Bool>(false)
 
   /// `base` under a policy.
   ///
   /// `sleep` waits so many seconds and throws where the task is cancelled; `random` gives numbers in 0..<1; `clock` gives seconds
-  /// that never go back; `onRetry` hears of each failed try and the pause that follows it.
+  /// that never go back; `onRetry` hears of each failed try and the pause that follows it, `onEnd` when what was tried again has ended,
+  /// well or not.
   public init(
     _ base: Base, policy: RetryPolicy = RetryPolicy(),
     sleep: @escaping @Sendable (Double) async throws -> Void = { try await Task.sleep(for: .seconds($0)) },
     random: @escaping @Sendable () -> Double = { Double.random(in: 0..<1) },
     clock: @escaping @Sendable () -> Double = monotonicSeconds,
-    onRetry: @escaping @Sendable (StoreOperation, StoreError, Double) -> Void = { _, _, _ in }
+    onRetry: @escaping @Sendable (StoreOperation, StoreError, Double) -> Void = { _, _, _ in },
+    onEnd: @escaping @Sendable () -> Void = {}
   ) {
     self.base = base
     self.policy = policy
@@ -31,6 +34,7 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
     self.random = random
     self.clock = clock
     self.onRetry = onRetry
+    self.onEnd = onEnd
   }
 
   /// The name of the store behind.
@@ -180,6 +184,7 @@ public final class RetryingStore<Base: ObjectStore>: ObjectStore {
   ) async throws -> Result {
     let start = clock()
     var attempt = 1
+    defer { if attempt > 1 { onEnd() } }
     while true {
       try Task.checkCancellation()
       do {

@@ -111,6 +111,18 @@ public final class OpenFile: Sendable {
     return done
   }
 
+  /// The same for bytes that are read once, in long runs: the page cache is left as it was found. What it had of a run, whole, it keeps, since
+  /// somebody may use it; what had to be read from the disk it gives up.
+  public func readOnce(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(SystemError) -> Int
+  {
+    let cached = max(0, Int(ck_read_cached(descriptor, target.baseAddress, target.count, Int64(offset))))
+    if cached == target.count { return cached }
+    let rest = UnsafeMutableRawBufferPointer(rebasing: target[cached...])
+    let count = try cached + read(at: offset + cached, into: rest)
+    posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_DONTNEED)
+    return count
+  }
+
   /// The bytes from `offset` on, at most `count`, fewer only where the file ends. Throws `SystemError`.
   public func bytes(at offset: Int, count: Int) throws(SystemError) -> [UInt8] {
     var result = [UInt8](repeating: 0, count: max(0, min(count, size - offset)))

@@ -157,11 +157,6 @@ public final class WritableFile: Sendable {
 }
 
 extension OpenFile {
-  /// Tells the kernel that a range's pages are not needed any more, so that the page cache is left to others.
-  public func forget(_ range: Range<Int>) {
-    posix_fadvise(descriptor, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
-  }
-
   /// Tells the kernel that the file will be read from front to back.
   public func willReadInOrder() { posix_fadvise(descriptor, 0, 0, POSIX_FADV_SEQUENTIAL) }
 

@@ -108,7 +108,7 @@ public final class PackWriter {
   public func finish() async throws -> [Manifest.PackReference] {
     if open != nil { try await close() }
     var references: [Manifest.PackReference] = []
-    for task in finished { references.append(try await task.value) }
+    for task in finished { references.append(try await task.joined) }
     return references
   }
 
@@ -173,7 +173,7 @@ public final class PackWriter {
     self.upload = nil
     let task = Task {
       do {
-        _ = try await earlier?.value
+        _ = try await earlier?.joined
         let etag = if let single { try await store.put(key, single) } else { try await upload?.complete() }
         return Manifest.PackReference(key: key, size: size, etag: etag, fileClass: fileClass)
       } catch {
@@ -191,7 +191,7 @@ public final class PackWriter {
     let digests = try await pool.run { MD5.hash(each: parts) }
     if upload == nil {
       // One unfinished pack at most: the one before must be in the store first.
-      _ = try await previous?.value
+      _ = try await previous?.joined
       upload = PackUpload(store: store, key: pack.key)
     }
     for (part, digest) in zip(parts, digests) { try upload?.send(part, md5: digest) }

@@ -61,7 +61,7 @@ private let example =
 @Test(arguments: [
   ("connections = \"many\"", "connections takes a whole number from 1 to 256"),
   ("connections = 0", "from 1 to 256"),
-  ("memory = \"1MiB\"", "at least 192 MiB"), ("verify_tls = 1", "true or false"),
+  ("memory = \"1MiB\"", "at least 128 MiB"), ("verify_tls = 1", "true or false"),
   ("addressing = \"best\"", "virtual"),
   ("[prune]\nkeep_last = 0", "at least 1"), ("[prune]\nkeep_tags = [\"a b\"]", "labels"), ("region = ", ""),
 ])

@@ -12,17 +12,18 @@ func troubleIsTold() {
   #expect(
     ProgressDisplay.line(progress.now, 0, since: 1, width: .max) == "sending 50 %, 100 B of 200 B, 0 B new")
   let error = StoreError.unreachable(endpoint: "http://nas:9000", reason: "Connection refused.")
-  progress.stumble(over: ErrorText.trouble(error), pause: 3)
+  progress.stumble(over: ErrorText.trouble(error))
   let line = ProgressDisplay.line(progress.now, 0, since: 1, width: .max)
   #expect(line == "sending 50 %; trying again: http://nas:9000 cannot be reached (Connection refused)")
   #expect(ProgressDisplay.line(progress.now, 0, since: 1, width: 30).count == 30)
 }
 
-@Test("a trouble that is not told again is over")
+@Test("when the request is answered the trouble is over")
 func troubleEnds() {
   let progress = Progress()
   progress.begin(.commit)
-  progress.stumble(over: "the server fails", pause: -15)
+  progress.stumble(over: "the server fails")
+  progress.recover()
   #expect(ProgressDisplay.line(progress.now, 0, since: 1, width: .max) == "committing")
 }
 

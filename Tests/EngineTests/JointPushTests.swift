@@ -11,7 +11,7 @@ import Testing
   /// Pushes one path to repositories with their stores, and gives what became of each.
   private func push(
     _ path: String, to targets: [(world: World, store: any ObjectStore)], memory: Int = 0,
-    fails: @escaping @Sendable (Int, any Error) -> Void = { _, _ in }
+    ended: @escaping @Sendable (Int, Result<Push.Report, any Error>, Bool) -> Void = { _, _, _ in }
   ) async throws -> [Result<Push.Report, any Error>] {
     let resources = Resources(
       memory: memory, bufferSize: 1 << 17, threads: 2, connections: 4, uploads: targets.count)
@@ -23,7 +23,7 @@ import Testing
       parts.append(
         (Push(repository, resources: resources, progress: Progress(), grace: World.grace), request))
     }
-    return try await JointPush(parts, progress: Progress()).run(fails: fails)
+    return try await JointPush(parts, progress: Progress()).run(ended: ended)
   }
 
   private func expectWhole(_ world: World, _ source: String, _ out: String) async throws {
@@ -64,18 +64,20 @@ import Testing
     var deaths = 0
     for calls in 1... {
       let (good, bad) = (try await World(), try await World())
-      let told = Mutex<[Int]>([])
+      let told = Mutex<[Int: Bool]>([:])
       // Opening the repository is the first request.
       let results = try await push(source, to: [(bad, dying(bad.memory, after: calls)), (good, good.memory)])
       {
-        number, _ in told.withLock { $0.append(number) }
+        number, result, _ in
+        let isWhole = (try? result.get()) != nil
+        #expect(told.withLock { $0.updateValue(isWhole, forKey: number) } == nil, "each is told of once")
       }
       let report = try results[1].get()
       #expect(!report.wasPresent)
       try await expectWhole(good, source, "\(scratch.path)/good-\(calls)")
       guard case .failure = results[0] else { break }
       deaths += 1
-      #expect(told.withLock { $0.allSatisfy { $0 == 0 } })
+      #expect(told.withLock { $0 } == [0: false, 1: true])
       #expect(try await bad.verify(.quick).damages.isEmpty)
       let after = try await push(source, to: [(bad, bad.memory), (good, good.memory)]).map { try $0.get() }
       #expect(after[1].wasPresent)
@@ -97,12 +99,38 @@ import Testing
     }
     let results = try await push(
       "\(scratch.path)/checkpoint-1", to: [(good, slow), (bad, dying(bad.memory, after: 2))]
-    ) { number, _ in
-      #expect(number == 1)
-      told.withLock { $0 = true }
+    ) { number, _, othersGoOn in
+      if number == 1 {
+        #expect(othersGoOn)
+        told.withLock { $0 = true }
+      }
     }
     #expect(throws: Never.self) { try results[0].get() }
     #expect(throws: (any Error).self) { try results[1].get() }
+  }
+
+  @Test(
+    "a push that is cancelled while the last parts are under way ends, and leaves no upload",
+    .timeLimit(.minutes(1)))
+  func cancelled() async throws {
+    let scratch = try Scratch()
+    // One pack of several parts: while a second one waits for the first, nobody reads on.
+    try scratch.write("checkpoint-1/weights.raw", noise(100_000, seed: 3))
+    let (first, second) = (try await World(), try await World())
+    let stuck = StuckStore(base: second.memory)
+    let source = "\(scratch.path)/checkpoint-1"
+    let done = Mutex<[Int]>([])
+    let task = Task {
+      try await push(source, to: [(first, first.memory), (second, stuck)], memory: 1 << 30) { number, _, _ in
+        done.withLock { $0.append(number) }
+      }
+    }
+    while !done.withLock({ $0.contains(0) }) { try await Task.sleep(for: .milliseconds(1)) }
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+    #expect(done.withLock { $0 } == [0])
+    #expect(try await second.memory.listUploads("").isEmpty && stuck.waits > 0)
+    try await expectWhole(first, source, "\(scratch.path)/first")
   }
 
   @Test("what is wrong with the checkpoint is one error for all, and told of none of them")
@@ -118,7 +146,7 @@ import Testing
     }
     await #expect {
       _ = try await push("\(scratch.path)/checkpoint-1", to: [(first, changing), (second, second.memory)]) {
-        _, _ in Issue.record("no repository is at fault")
+        _, _, _ in Issue.record("no repository is at fault")
       }
     } throws: { error in
       if case .changedWhileRead(path)? = error as? EngineError { true } else { false }
@@ -184,5 +212,21 @@ private final class CondemningStore: ForwardingStore {
       _ = try await repository.condemn(packs)
     }
     return try await base.put(key, payload)
+  }
+}
+
+/// A store that completes no upload before its task is cancelled.
+private final class StuckStore: ForwardingStore {
+  let base: any ObjectStore
+  private let count = Mutex(0)
+  /// How many completions have waited.
+  var waits: Int { count.withLock { $0 } }
+
+  init(base: any ObjectStore) { self.base = base }
+
+  func complete(_ upload: MultipartUpload, _ parts: [PartReceipt]) async throws -> String? {
+    count.withLock { $0 += 1 }
+    try await Task.sleep(for: .seconds(3600))
+    return try await base.complete(upload, parts)
   }
 }

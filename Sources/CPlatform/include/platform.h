@@ -10,6 +10,10 @@ int ck_o_direct(void);
 int ck_seek_data(void);
 int ck_seek_hole(void);
 
+/// preadv2(2) with RWF_NOWAIT: reads what the page cache has of a range, without waiting for a disk. As pread(2), with EAGAIN where it
+/// has nothing, and EOPNOTSUPP where the file system cannot tell.
+int64_t ck_read_cached(int descriptor, void *target, size_t count, int64_t offset);
+
 /// openat(2) with a mode: the call is variadic.
 int ck_openat(int directory, const char *path, int flags, unsigned mode);
 

@@ -115,13 +115,13 @@ public struct DeepCheck: Sendable {
         let start = piece.range.lowerBound + found.bytes
         let got = try block.withUnsafeMutableBytes { memory throws(SystemError) in
           let wanted = min(memory.count, piece.range.upperBound - start)
-          let got = try file.read(at: start, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<wanted]))
+          let got = try file.readOnce(
+            at: start, into: UnsafeMutableRawBufferPointer(rebasing: memory[..<wanted]))
           found.take(UnsafeRawBufferPointer(rebasing: memory[..<got]), piece)
           return got
         }
         // The file was cut meanwhile; a look at its size tells that.
         if got == 0 { break }
-        file.forget(start..<start + got)
         report.bytes += got
         check.progress(got)
       }

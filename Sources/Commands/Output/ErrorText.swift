@@ -43,6 +43,21 @@ struct ErrorText: Sendable {
     }
   }
 
+  /// Describes an error of a repository that `push --to` names, by its name in the configuration file or by its place.
+  init(_ error: any Error, at place: String, isNamed: Bool) {
+    var options = Options()
+    options.repository = "--to"
+    if isNamed {
+      options.endpoint = "the endpoint in [repositories.\(place)]"
+      options.region = "the region in [repositories.\(place)] to"
+    }
+    switch error {
+    case let error as FormatError: self = .format(error, options)
+    case let error as StoreError: self = .store(error, options)
+    default: self.init(error)
+    }
+  }
+
   private static func usage(_ error: UsageError) -> ErrorText {
     let help = error.command.map { "ckbackup \($0) --help" } ?? "ckbackup --help"
     return ErrorText(

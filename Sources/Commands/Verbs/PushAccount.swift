@@ -56,7 +56,9 @@ struct PushAccount: Sendable {
     let warnings: [String]
   }
 
-  /// In the order in which they are shown.
+  /// What concerns the checkpoint, whatever the repository.
+  let checkpointWarnings: [String]
+  /// The rest, in the order in which it is shown.
   let lines: [Line]
   let document: Document
 
@@ -64,8 +66,9 @@ struct PushAccount: Sendable {
   init(_ report: Push.Report, isDryRun: Bool, since start: ContinuousClock.Instant) {
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let snapshot = report.snapshot
+    checkpointWarnings = report.checkpointWarnings
     lines =
-      report.warnings.map(Line.warning)
+      report.repositoryWarnings.map(Line.warning)
       + [.sentence(Self.sentence(report, isDryRun: isDryRun, seconds: seconds))]
       + (report.lock.map { [.sentence(Self.sentence($0))] } ?? [])
     document = .snapshot(
@@ -82,7 +85,8 @@ struct PushAccount: Sendable {
     let share =
       "\(Quantity.format(bytes: report.bytes)) in \(Quantity.count(report.files, "file")), \(Quantity.format(bytes: report.addedBytes)) new"
     let who = "rank \(rank.rank) of \(rank.worldSize)"
-    var lines = report.warnings.map(Line.warning)
+    checkpointWarnings = report.warnings
+    var lines: [Line] = []
     let state: String
     var snapshot: Snapshot?
     var awaited: [Int] = []
@@ -115,18 +119,15 @@ struct PushAccount: Sendable {
         lockedUntil: report.lock?.retention.until, warnings: report.warnings))
   }
 
-  /// The warnings among the lines.
-  var warnings: [String] {
-    lines.compactMap { if case .warning(let text) = $0 { text } else { nil } }
-  }
-
-  /// Shows the lines. Of several repositories each line begins with the one that it tells of, and `told` was said before for all.
-  func show(on console: Console, of place: String? = nil, besides told: Set<String> = []) {
+  /// Shows all of it, or without what concerns the checkpoint, which is told once. Of several repositories each line begins with the one
+  /// that it tells of.
+  func show(on console: Console, of place: String? = nil, withCheckpoint: Bool = true) {
+    if withCheckpoint { for warning in checkpointWarnings { console.warn(warning) } }
     let start = place.map { "\($0): " } ?? ""
     for line in lines {
       switch line {
       case .sentence(let text): console.show(start + text)
-      case .warning(let text): if !told.contains(text) { console.warn(start + text) }
+      case .warning(let text): console.warn(start + text)
       }
     }
   }
