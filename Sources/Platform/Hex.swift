@@ -16,9 +16,8 @@ public func bytes(hex text: String) -> [UInt8]? {
     guard digits.count % 2 == 0 else { return nil }
     var result = [UInt8](repeating: 0, count: digits.count / 2)
     for index in result.indices {
-      guard let high = hexValue(digits[2 * index]), let low = hexValue(digits[2 * index + 1]) else {
-        return nil
-      }
+      let (high, low) = (hexValue(digits[2 * index]), hexValue(digits[2 * index + 1]))
+      guard high | low < 16 else { return nil }
       result[index] = high << 4 | low
     }
     return result
@@ -29,11 +28,10 @@ private func hexDigit(_ value: UInt8) -> UInt8 {
   value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }
 
-private func hexValue(_ character: UInt8) -> UInt8? {
-  switch character {
-  case UInt8(ascii: "0")...UInt8(ascii: "9"): character - UInt8(ascii: "0")
-  case UInt8(ascii: "a")...UInt8(ascii: "f"): character - UInt8(ascii: "a") + 10
-  case UInt8(ascii: "A")...UInt8(ascii: "F"): character - UInt8(ascii: "A") + 10
-  default: nil
-  }
+/// 0 to 15, or 255 for any other character than a digit.
+private func hexValue(_ character: UInt8) -> UInt8 {
+  let number = character &- UInt8(ascii: "0")
+  if number < 10 { return number }
+  let letter = (character | 0x20) &- UInt8(ascii: "a")
+  return letter < 6 ? letter + 10 : 255
 }
