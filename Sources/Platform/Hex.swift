@@ -14,13 +14,16 @@ public func bytes(hex text: String) -> [UInt8]? {
   var text = text
   return text.withUTF8 { digits in
     guard digits.count % 2 == 0 else { return nil }
-    var result = [UInt8](repeating: 0, count: digits.count / 2)
-    for index in result.indices {
-      let (high, low) = (hexValue(digits[2 * index]), hexValue(digits[2 * index + 1]))
-      guard high | low < 16 else { return nil }
-      result[index] = high << 4 | low
+    var seen: UInt8 = 0
+    let result = [UInt8](unsafeUninitializedCapacity: digits.count / 2) { target, filled in
+      for index in target.indices {
+        let (high, low) = (hexValue(digits[2 * index]), hexValue(digits[2 * index + 1]))
+        target.initializeElement(at: index, to: high << 4 | low)
+        seen |= high | low
+      }
+      filled = target.count
     }
-    return result
+    return seen < 16 ? result : nil
   }
 }
 
@@ -28,10 +31,9 @@ private func hexDigit(_ value: UInt8) -> UInt8 {
   value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }
 
-/// 0 to 15, or 255 for any other character than a digit.
+/// 0 to 15, or 255 for any other character than a digit. Without a branch, since nothing foretells whether a digit is a letter.
 private func hexValue(_ character: UInt8) -> UInt8 {
   let number = character &- UInt8(ascii: "0")
-  if number < 10 { return number }
   let letter = (character | 0x20) &- UInt8(ascii: "a")
-  return letter < 6 ? letter + 10 : 255
+  return min(number < 10 ? number : 255, letter < 6 ? letter &+ 10 : 255)
 }

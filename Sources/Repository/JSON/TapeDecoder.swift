@@ -104,7 +104,9 @@ private protocol NamedValues {
 extension Dictionary: NamedValues where Key == String, Value: Decodable {
   fileprivate init(named decoder: TapeDecoder) throws {
     self.init()
-    guard var members = decoder.tape.children(decoder.index, of: "{") else { throw decoder.mismatch(Self.self) }
+    guard var members = decoder.tape.children(decoder.index, of: "{") else {
+      throw decoder.mismatch(Self.self)
+    }
     while let index = members.next(), let child = members.next() {
       guard let name = decoder.tape.string(index) else { throw decoder.mismatch(String.self) }
       guard self[name] == nil else { continue }
