@@ -1,11 +1,14 @@
-/// Decodes values from JSON with `snake_case` keys. Foundation's decoder takes some five times as long, which listings of thousands of
+/// Decodes values from JSON with `snake_case` keys. Foundation's decoder takes three to four times as long, which listings of thousands of
 /// markers and manifests of a million chunks show.
 ///
 /// The keys of a dictionary are taken as they are. Of members of the same name the first counts.
 struct TapeDecoder: Decoder {
   let tape: JSONTape
   let index: Int
-  let codingPath: [any CodingKey]
+  /// The path of what it is in, and its place there: joined only where somebody asks, since most values have no error.
+  private let holder: [any CodingKey]
+  private let key: (any CodingKey)?
+  var codingPath: [any CodingKey] { key.map { holder + [$0] } ?? holder }
   var userInfo: [CodingUserInfoKey: Any] { [:] }
 
   /// A decoder of a whole text. Throws `DecodingError` where it is no JSON.
@@ -16,13 +19,16 @@ struct TapeDecoder: Decoder {
       throw DecodingError.dataCorrupted(.init(codingPath: [], debugDescription: "no JSON"))
     }
     index = 0
-    codingPath = []
+    holder = []
+    key = nil
   }
 
-  fileprivate init(_ tape: JSONTape, _ index: Int, _ path: [any CodingKey]) {
+  /// A decoder of what stands at `key` in `holder`.
+  fileprivate init(_ tape: JSONTape, _ index: Int, in holder: [any CodingKey], at key: any CodingKey) {
     self.tape = tape
     self.index = index
-    codingPath = path
+    self.holder = holder
+    self.key = key
   }
 
   /// The value of a type. Throws `DecodingError`.
@@ -67,13 +73,9 @@ struct TapeDecoder: Decoder {
     .typeMismatch(type, .init(codingPath: codingPath, debugDescription: "another kind of value"))
   }
 
-  fileprivate func below(_ key: any CodingKey, _ child: Int) -> TapeDecoder {
-    TapeDecoder(tape, child, codingPath + [key])
-  }
-
   func container<Key: CodingKey>(keyedBy type: Key.Type) throws -> KeyedDecodingContainer<Key> {
     guard let members = tape.children(index, of: "{") else { throw mismatch([String: Any].self) }
-    return KeyedDecodingContainer(Members<Key>(decoder: self, members: members))
+    return KeyedDecodingContainer(Members<Key>(decoder: self, members: members, codingPath: codingPath))
   }
 
   func unkeyedContainer() throws -> any UnkeyedDecodingContainer {
@@ -89,11 +91,20 @@ extension TapeDecoder: SingleValueDecodingContainer {
 }
 
 /// An element's place in an array, or a name in a dictionary, for errors.
-private struct PlainKey: CodingKey {
-  let stringValue: String
-  var intValue: Int? { nil }
-  init(stringValue: String) { self.stringValue = stringValue }
-  init(intValue: Int) { stringValue = "\(intValue)" }
+private enum PlainKey: CodingKey {
+  case name(String)
+  case place(Int)
+
+  init(stringValue: String) { self = .name(stringValue) }
+  init(intValue: Int) { self = .place(intValue) }
+
+  var stringValue: String {
+    switch self {
+    case .name(let name): name
+    case .place(let place): "\(place)"
+    }
+  }
+  var intValue: Int? { if case .place(let place) = self { place } else { nil } }
 }
 
 /// A dictionary of decodable values by name.
@@ -107,10 +118,12 @@ extension Dictionary: NamedValues where Key == String, Value: Decodable {
     guard var members = decoder.tape.children(decoder.index, of: "{") else {
       throw decoder.mismatch(Self.self)
     }
+    let path = decoder.codingPath
     while let index = members.next(), let child = members.next() {
       guard let name = decoder.tape.string(index) else { throw decoder.mismatch(String.self) }
       guard self[name] == nil else { continue }
-      self[name] = try decoder.below(PlainKey(stringValue: name), child).decode(Value.self)
+      let value = TapeDecoder(decoder.tape, child, in: path, at: PlainKey(stringValue: name))
+      self[name] = try value.decode(Value.self)
     }
   }
 }
@@ -118,7 +131,7 @@ extension Dictionary: NamedValues where Key == String, Value: Decodable {
 private struct Members<Key: CodingKey>: KeyedDecodingContainerProtocol {
   let decoder: TapeDecoder
   let members: JSONTape.Children
-  var codingPath: [any CodingKey] { decoder.codingPath }
+  let codingPath: [any CodingKey]
 
   var allKeys: [Key] {
     var (members, keys) = (members, [Key]())
@@ -141,7 +154,7 @@ private struct Members<Key: CodingKey>: KeyedDecodingContainerProtocol {
     guard let child = find(key) else {
       throw DecodingError.keyNotFound(key, .init(codingPath: codingPath, debugDescription: "no such key"))
     }
-    return decoder.below(key, child)
+    return TapeDecoder(decoder.tape, child, in: codingPath, at: key)
   }
 
   func contains(_ key: Key) -> Bool { find(key) != nil }
@@ -164,19 +177,21 @@ private struct Elements: UnkeyedDecodingContainer {
   var rest: JSONTape.Children
   private(set) var currentIndex = 0
 
+  let codingPath: [any CodingKey]
+
   init(decoder: TapeDecoder, rest: JSONTape.Children) {
     self.decoder = decoder
     self.rest = rest
+    codingPath = decoder.codingPath
   }
 
-  var codingPath: [any CodingKey] { decoder.codingPath }
   var count: Int? { nil }
   var isAtEnd: Bool { rest.position >= rest.end }
 
   private mutating func next() throws -> TapeDecoder {
     guard let child = rest.next() else { throw decoder.mismatch(Any.self) }
     defer { currentIndex += 1 }
-    return decoder.below(PlainKey(intValue: currentIndex), child)
+    return TapeDecoder(decoder.tape, child, in: codingPath, at: PlainKey(intValue: currentIndex))
   }
 
   mutating func decodeNil() -> Bool {
