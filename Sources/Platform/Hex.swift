@@ -14,14 +14,16 @@ public func bytes(hex text: String) -> [UInt8]? {
   var text = text
   return text.withUTF8 { digits in
     guard digits.count % 2 == 0 else { return nil }
-    var result = [UInt8](repeating: 0, count: digits.count / 2)
-    for index in result.indices {
-      guard let high = hexValue(digits[2 * index]), let low = hexValue(digits[2 * index + 1]) else {
-        return nil
+    var seen: UInt8 = 0
+    let result = [UInt8](unsafeUninitializedCapacity: digits.count / 2) { target, filled in
+      for index in target.indices {
+        let (high, low) = (hexValue(digits[2 * index]), hexValue(digits[2 * index + 1]))
+        target.initializeElement(at: index, to: high << 4 | low)
+        seen |= high | low
       }
-      result[index] = high << 4 | low
+      filled = target.count
     }
-    return result
+    return seen < 16 ? result : nil
   }
 }
 
@@ -29,11 +31,9 @@ private func hexDigit(_ value: UInt8) -> UInt8 {
   value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
 }
 
-private func hexValue(_ character: UInt8) -> UInt8? {
-  switch character {
-  case UInt8(ascii: "0")...UInt8(ascii: "9"): character - UInt8(ascii: "0")
-  case UInt8(ascii: "a")...UInt8(ascii: "f"): character - UInt8(ascii: "a") + 10
-  case UInt8(ascii: "A")...UInt8(ascii: "F"): character - UInt8(ascii: "A") + 10
-  default: nil
-  }
+/// 0 to 15, or 255 for any other character than a digit. Without a branch, since nothing foretells whether a digit is a letter.
+private func hexValue(_ character: UInt8) -> UInt8 {
+  let number = character &- UInt8(ascii: "0")
+  let letter = (character | 0x20) &- UInt8(ascii: "a")
+  return min(number < 10 ? number : 255, letter < 6 ? letter &+ 10 : 255)
 }

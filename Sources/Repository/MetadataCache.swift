@@ -4,8 +4,8 @@ import Platform
 
 /// Copies of markers and manifests on this machine, so that a listing need not fetch them again.
 ///
-/// It is never trusted beyond what names it: a marker is found under its key and ETag, a manifest under its SHA-256, and each
-/// entry carries a digest of its name and content. It may be deleted at any time; where it cannot be written there is simply no cache.
+/// It is never trusted beyond what names it: a marker counts under its key and ETag alone (`MarkerCopies`), a manifest under its
+/// SHA-256, and each entry carries a digest of its name and content. It may be deleted at any time; where it cannot be written there is simply no cache.
 public struct MetadataCache: Sendable {
   private let folder: String
 
@@ -36,7 +36,10 @@ public struct MetadataCache: Sendable {
     SHA256.hash(Array("\(name)\0".utf8) + body)
   }
 
-  private func path(_ name: String) -> String { "\(folder)/\(hex(SHA256.hash(Array(name.utf8)).prefix(20)))" }
+  private func path(_ name: String) -> String { "\(folder)/\(Self.fileName(name))" }
+
+  /// The file of an entry in the cache's folder.
+  static func fileName(_ name: String) -> String { hex(SHA256.hash(Array(name.utf8)).prefix(20)) }
 
   private func makeDirectories(_ path: String) {
     if mkdir(path, 0o700) != 0, errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex

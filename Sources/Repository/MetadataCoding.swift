@@ -30,13 +30,10 @@ enum MetadataCoding {
     guard !isMostlyTiny(bytes) else {
       throw .invalid(object: object, detail: "it holds too many values for its size")
     }
-    let decoder = JSONDecoder()
-    decoder.keyDecodingStrategy = .convertFromSnakeCase
-    let data = Data(bytes)
     do {
-      return try decoder.decode(type, from: data)
+      return try TapeDecoder(bytes).decode(type)
     } catch {
-      if let probe = try? decoder.decode(FormatProbe.self, from: data), probe.format > repositoryFormat {
+      if let probe = try? TapeDecoder(bytes).decode(FormatProbe.self), probe.format > repositoryFormat {
         throw .newerFormat(object: object, format: probe.format)
       }
       throw .invalid(object: object, detail: Self.detail(of: error))
@@ -44,7 +41,7 @@ enum MetadataCoding {
   }
 
   /// Whether JSON is made of values that are much smaller than those of any real object, in order to take much more memory than its
-  /// size: Foundation's decoder keeps about 25 bytes for each. A chunk has 15 bytes or more a value.
+  /// size: `JSONTape` keeps eight bytes for each, and most become a value of 16 or more. A chunk has 15 bytes or more a value.
   static func isMostlyTiny(_ bytes: [UInt8]) -> Bool {
     let most = 100_000 + bytes.count / 8
     guard bytes.count > most else { return false }

@@ -125,19 +125,18 @@ public enum ObjectKey {
   /// Percent-encodes all bytes outside `[A-Za-z0-9._-]`; a text of dots alone is encoded too.
   public static func encode(_ text: String) -> String {
     let onlyDots = text.utf8.allSatisfy { $0 == UInt8(ascii: ".") }
-    var result = ""
+    var result: [UInt8] = []
+    result.reserveCapacity(text.utf8.count)
     for byte in text.utf8 {
       switch byte {
       case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
         UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "-"):
-        result.unicodeScalars.append(UnicodeScalar(byte))
-      case UInt8(ascii: ".") where !onlyDots:
-        result += "."
-      default:
-        result += "%" + hex([byte]).uppercased()
+        result.append(byte)
+      case UInt8(ascii: ".") where !onlyDots: result.append(byte)
+      default: result += "%\(hex([byte]).uppercased())".utf8
       }
     }
-    return result
+    return String(decoding: result, as: UTF8.self)
   }
 
   /// Undoes `encode`; nil where the text is not what `encode` makes.

@@ -14,7 +14,6 @@ public struct Repository: Sendable {
 
   /// How many small objects are fetched at once.
   static let parallelFetches = 16
-  private static let largestMarker = 1 << 20
 
   /// Makes a repository where there is nothing yet.
   ///
@@ -86,55 +85,6 @@ public struct Repository: Sendable {
     return Repository(
       store: store, info: info, surroundings: surroundings,
       cache: cacheRoot.map { MetadataCache(folder: "\($0)/\(info.id)") })
-  }
-
-  /// All markers of a run, or of every run where none is named, ordered by run, step and id; with those that cannot be read.
-  public func snapshots(of run: String? = nil) async throws -> SnapshotListing {
-    let listing = try await store.list(run.map(ObjectKey.snapshots(of:)) ?? ObjectKey.snapshots)
-    let results = try await concurrently(listing.objects, limit: Self.parallelFetches) { object in
-      try await self.marker(object)
-    }
-    var snapshots: [Snapshot] = []
-    var unreadable: [FormatError] = []
-    for result in results {
-      switch result {
-      case .success(let snapshot?): snapshots.append(snapshot)
-      case .success(nil): break
-      case .failure(let error): unreadable.append(error)
-      }
-    }
-    snapshots.sort { ($0.run, $0.step, $0.time, $0.id) < ($1.run, $1.step, $1.time, $1.id) }
-    return SnapshotListing(snapshots: snapshots, unreadable: unreadable, now: listing.now)
-  }
-
-  /// The snapshot whose marker has a key, as the store has it now, or nil where there is none that can be read.
-  public func snapshot(at key: String) async throws -> Snapshot? {
-    do {
-      let bytes = try await store.get(key, limit: Self.largestMarker)
-      return try? Snapshot.decode(bytes, key: key)
-    } catch StoreError.missing {
-      return nil
-    }
-  }
-
-  /// The marker behind a listed object; nil where it was deleted meanwhile.
-  private func marker(_ object: ObjectInfo) async throws -> Result<Snapshot?, FormatError> {
-    let name = object.etag.map { "\(object.key) \($0) \(object.size)" }
-    if let name, let bytes = cache?.get(name), let snapshot = try? Snapshot.decode(bytes, key: object.key) {
-      return .success(snapshot)
-    }
-    do {
-      let bytes = try await store.get(object.key, limit: Self.largestMarker)
-      let snapshot = try Snapshot.decode(bytes, key: object.key)
-      if let name { cache?.put(name, bytes) }
-      return .success(snapshot)
-    } catch StoreError.missing {
-      return .success(nil)
-    } catch StoreError.tooLarge(_, let limit) {
-      return .failure(.invalid(object: object.key, detail: "it has more than \(limit) bytes"))
-    } catch let error as FormatError {
-      return .failure(error)
-    }
   }
 
   /// Writes a marker: commits a snapshot, or changes its tags.
@@ -237,16 +187,6 @@ public struct Repository: Sendable {
     cache?.put(hex(digest), bytes)
     return .init(key: key, sha256: hex(digest), size: bytes.count)
   }
-}
-
-/// The markers of a repository at one moment.
-public struct SnapshotListing: Sendable {
-  /// What could be read, ordered by run, step, time and id.
-  public let snapshots: [Snapshot]
-  /// What is wrong with the markers that could not.
-  public let unreadable: [FormatError]
-  /// The store's clock when the listing began.
-  public let now: Timestamp
 }
 
 /// Runs `work` on each item, at most `limit` at once, and gives the results in the items' order. The first error ends all.

@@ -101,7 +101,10 @@ public struct Snapshot: Codable, Equatable, Sendable {
   package static func decode(_ bytes: [UInt8], key: String) throws(FormatError) -> Snapshot {
     let snapshot = try MetadataCoding.decode(Snapshot.self, from: bytes, object: key)
     try MetadataCoding.check(format: snapshot.format, object: key)
-    guard let name = ObjectKey.parse(marker: key), name == (snapshot.run, snapshot.step, snapshot.id) else {
+    // As `ObjectKey.parse` would have it, which takes three times as long.
+    guard ObjectKey.isValid(run: snapshot.run), ObjectKey.isSnapshotID(snapshot.id), snapshot.step >= 0,
+      snapshot.key.utf8.elementsEqual(key.utf8)
+    else {
       throw .invalid(object: key, detail: "it describes another snapshot than its name says")
     }
     guard snapshot.hasPossibleSizes else { throw .invalid(object: key, detail: "its sizes are impossible") }

@@ -96,28 +96,6 @@ import Testing
     #expect(try await store.list("snapshots/").objects.isEmpty)
   }
 
-  @Test("the cached copy of an older marker does not pass for the newer one")
-  func misplacedCopy() async throws {
-    let scratch = try Scratch()
-    let repository = try await openRepository(in: MemoryStore(), cacheRoot: scratch.path)
-    let manifest = try sampleManifest()
-    var snapshot = sampleSnapshot(of: manifest, at: try await repository.write(manifest))
-    let folder = "\(scratch.path)/\(repository.info.id)"
-    func copies() throws -> Set<String> { try Set(FileManager.default.contentsOfDirectory(atPath: folder)) }
-
-    let before = try copies()
-    try await repository.write(snapshot)
-    _ = try await repository.snapshots()
-    let old = try #require(copies().subtracting(before).first)
-    snapshot.tags = ["newer"]
-    try await repository.write(snapshot)
-    _ = try await repository.snapshots()
-    let new = try #require(copies().subtracting(before).subtracting([old]).first)
-
-    try Data(contentsOf: URL(filePath: "\(folder)/\(old)")).write(to: URL(filePath: "\(folder)/\(new)"))
-    #expect(try await repository.snapshots().snapshots.map(\.tags) == [["newer"]])
-  }
-
   @Test("of two proofs the later counts, and coverage is as old as the oldest")
   func ledger() async throws {
     var ledger = Ledger(proofs: [

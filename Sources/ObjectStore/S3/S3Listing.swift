@@ -25,14 +25,16 @@ extension S3Store {
       let response = try await session.send(request)
       now = now ?? response.headers["date"].flatMap { Timestamp(parsing: $0) } ?? session.now
       let page = try page(response, "ListBucketResult")
-      let items = page.all("Contents")
-      for item in items {
-        if let info = try object(item, of: page, under: prefix) { found.append(info) }
+      let isEncoded = isEncoded(page)
+      var keys: [String?] = []
+      for item in page.children where item.name == "Contents" {
+        let full = try text(item["Key"] ?? "", isEncoded)
+        if let info = try object(item, at: full, under: prefix) { found.append(info) }
+        keys.append(full)
       }
       try check(found.count)
       token = try next(of: page)
-      let keys = try items.map { try text($0["Key"] ?? "", of: page) }
-      if let fault = pages.fault(keys: keys, count: items.count, keyCount: page["KeyCount"], next: token) {
+      if let fault = pages.fault(keys: keys, count: keys.count, keyCount: page["KeyCount"], next: token) {
         throw session.notS3(fault)
       }
     } while token != nil
@@ -70,10 +72,11 @@ extension S3Store {
       guard let page = XMLNode.parse(response.body), page.name == "ListMultipartUploadsResult" else {
         return []
       }
+      let isEncoded = isEncoded(page)
       for item in page.all("Upload") {
         guard let id = item["UploadId"], !id.isEmpty,
           let started = item["Initiated"].flatMap({ Timestamp(parsing: $0) }),
-          let key = try key(item, of: page), key.hasBytePrefix(prefix)
+          let key = try key(try text(item["Key"] ?? "", isEncoded)), key.hasBytePrefix(prefix)
         else { continue }
         found.append(PendingUpload(upload: MultipartUpload(key: key, id: id), started: started))
       }
@@ -81,7 +84,7 @@ extension S3Store {
       // rclone does not say it of the last page.
       guard page["IsTruncated"]?.lowercased() == "true" else { break }
       let next = (
-        key: try text(page["NextKeyMarker"] ?? "", of: page) ?? "", id: page["NextUploadIdMarker"] ?? ""
+        key: try text(page["NextKeyMarker"] ?? "", isEncoded) ?? "", id: page["NextUploadIdMarker"] ?? ""
       )
       guard !next.key.isEmpty, marker.map({ $0 != next }) ?? true else {
         throw session.notS3("a list of uploads that is not complete and does not say how it goes on")
@@ -125,8 +128,8 @@ extension S3Store {
     return page
   }
 
-  private func object(_ item: XMLNode, of page: XMLNode, under prefix: String) throws -> ObjectInfo? {
-    guard let key = try key(item, of: page) else { return nil }
+  private func object(_ item: XMLNode, at full: String?, under prefix: String) throws -> ObjectInfo? {
+    guard let key = try key(full) else { return nil }
     guard key.hasBytePrefix(prefix) else { throw session.notS3("a listing with keys outside of its prefix") }
     guard let size = item["Size"].flatMap({ Int($0) }), size >= 0,
       let modified = item["LastModified"].flatMap({ Timestamp(parsing: $0) })
@@ -134,18 +137,21 @@ extension S3Store {
     return ObjectInfo(key: key, size: size, etag: item["ETag"].flatMap(plainETag), modified: modified)
   }
 
-  /// The repository's key of an item, or nil where it has none of the contract.
-  private func key(_ item: XMLNode, of page: XMLNode) throws -> String? {
-    guard let full = try text(item["Key"] ?? "", of: page) else { return nil }
+  /// The repository's key of the bucket's, or nil where it is none of the contract.
+  private func key(_ full: String?) throws -> String? {
+    guard let full else { return nil }
     guard let key = session.settings.relative(full) else {
       throw session.notS3("a listing with keys outside of its prefix")
     }
     return isKey(key) ? key : nil
   }
 
+  /// Whether a page says that its keys are encoded. Asked once a page: it may say so behind a thousand entries.
+  private func isEncoded(_ page: XMLNode) -> Bool { page["EncodingType"] == "url" }
+
   /// A text of a page, decoded where the page says that it is encoded; nil where it is no UTF-8.
-  private func text(_ text: String, of page: XMLNode) throws -> String? {
-    guard page["EncodingType"] == "url" else { return text }
+  private func text(_ text: String, _ isEncoded: Bool) throws -> String? {
+    guard isEncoded else { return text }
     guard let bytes = percentDecodedBytes(text) else { throw session.notS3("a listing with broken encoding") }
     return String(validating: bytes, as: UTF8.self)
   }
@@ -155,6 +161,6 @@ extension S3Store {
 func plainETag(_ text: String) -> String? {
   var text = text[...]
   if text.hasPrefix("W/") { text = text.dropFirst(2) }
-  if text.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") { text = text.dropFirst().dropLast() }
+  if text.utf8.count >= 2, text.hasPrefix("\""), text.hasSuffix("\"") { text = text.dropFirst().dropLast() }
   return text.isEmpty ? nil : String(text)
 }

@@ -178,6 +178,7 @@ final class S3Session: Sendable {
   private func payloadHash(_ request: S3Request) async throws -> String {
     if let said = request.payloadHash { return said }
     guard settings.signPayload else { return Signer.unsignedPayload }
+    guard request.body.count > 0 else { return Signer.emptyPayload }
     return try await hashing.run { [body = request.body] in hex(SHA256.hash(each: [body])[0]) }
   }
 }

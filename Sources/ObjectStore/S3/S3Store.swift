@@ -76,6 +76,8 @@ public final class S3Store: ObjectStore {
   /// Whether a whole object's bytes match its ETag, so far as that is an MD5.
   private func matchesETag(_ response: HTTPResponse) async throws -> Bool {
     guard let expected = md5(in: response) else { return true }
+    // A marker's digest takes less time than a thread to make it on.
+    guard response.body.count > 16 << 10 else { return MD5.hash(response.body) == expected }
     return try await hashing.run { [body = response.body] in MD5.hash(body) == expected }
   }
 

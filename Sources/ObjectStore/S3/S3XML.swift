@@ -1,4 +1,5 @@
 import CExpat
+import Glibc
 
 /// An element of an answer: its name without a namespace, its text, and the elements in it.
 struct XMLNode: Equatable {
@@ -22,7 +23,7 @@ struct XMLNode: Equatable {
     XML_SetUserData(parser, Unmanaged.passUnretained(builder).toOpaque())
     XML_SetElementHandler(
       parser,
-      { user, name, _ in Builder.of(user).open(name.map { String(cString: $0) } ?? "") },
+      { user, name, _ in Builder.of(user).open(name.map { localName($0) } ?? "") },
       { user, _ in Builder.of(user).close() })
     XML_SetCharacterDataHandler(parser) { user, text, count in
       Builder.of(user).add(UnsafeBufferPointer(start: text, count: Int(count)))
@@ -53,7 +54,7 @@ private final class Builder {
   func open(_ name: String) {
     count += 1
     guard open.count < 16, count <= 200_000 else { return refuse() }
-    open.append(XMLNode(name: String(name.split(separator: ":").last ?? "")))
+    open.append(XMLNode(name: name))
   }
 
   func close() {
@@ -63,10 +64,16 @@ private final class Builder {
 
   func add(_ text: UnsafeBufferPointer<CChar>) {
     guard !open.isEmpty else { return }
-    open[open.count - 1].text += String(decoding: text.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    open[open.count - 1].text += String(decoding: UnsafeRawBufferPointer(text), as: UTF8.self)
   }
 
   func refuse() { XML_StopParser(parser, 0) }
+}
+
+/// An element's name without its namespace.
+private func localName(_ name: UnsafePointer<CChar>) -> String {
+  let colon = strrchr(name, CInt(UInt8(ascii: ":")))
+  return String(cString: colon.map { $0 + 1 } ?? UnsafeMutablePointer(mutating: name))
 }
 
 /// A text as it stands in an XML document.

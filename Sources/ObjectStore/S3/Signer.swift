@@ -6,6 +6,8 @@ import Platform
 struct Signer: Sendable {
   /// What a body is declared to be where its bytes are not part of the signature.
   static let unsignedPayload = "UNSIGNED-PAYLOAD"
+  /// The digest of a body without bytes.
+  static let emptyPayload = hex(SHA256.hash([]))
 
   /// A signature and the texts that it was made of.
   struct Signature {
