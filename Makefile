@@ -87,7 +87,7 @@ faulty-network: build ## SIZE MiB through a network with a fault in RATE percent
 
 lint: ## formats, and that every script at least compiles
 	@scripts/setup.sh test
-	swift format lint --strict --recursive Package.swift Sources Simulation Fuzzing Tests
+	swift format lint --strict --recursive Package.swift Sources Simulation Fuzzing Benchmarks Tests
 	$(PYTHON) -m pyflakes Integration Frameworks Benchmarks scripts Sources
 	$(PYTHON) -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), feature_version=(3, 8))' \
 	  Sources/Repository/Recovery/recover.py
@@ -95,6 +95,7 @@ lint: ## formats, and that every script at least compiles
 
 bench: build ## ckbackup against its goals, beside s5cmd, rclone and restic (docs/performance.md); ARGS go to Benchmarks/bench.py
 	@scripts/setup.sh bench
+	swift build -c release --product digest-speed
 	$(PYTHON) Benchmarks/bench.py $(ARGS)
 
 clean: ## removes what was built and installed below this directory

@@ -56,6 +56,9 @@ let package = Package(
         "TestSupport",
       ],
       path: "Fuzzing", swiftSettings: strict),
+    .executableTarget(
+      name: "digest-speed", dependencies: ["Platform", "Digests", "CDigests"], path: "Benchmarks/Digests",
+      swiftSettings: strict),
 
     // Empty but under the thread sanitizer.
     .target(name: "MutexOrder", path: "Tests/Sanitizers", publicHeadersPath: "."),

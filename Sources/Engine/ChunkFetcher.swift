@@ -114,9 +114,8 @@ struct ChunkFetcher: Sendable {
     var payloads: [Payload] = []
     for (range, bytes) in read {
       for chunk in range.chunks {
-        var payload = Payload()
-        payload.append(bytes.sub(chunk.offset - range.offset..<chunk.offset - range.offset + chunk.length))
-        payloads.append(payload)
+        let start = chunk.offset - range.offset
+        payloads.append(Payload(bytes.sub(start..<start + chunk.length)))
       }
     }
     var digests = SHA256.hash(each: payloads).makeIterator()

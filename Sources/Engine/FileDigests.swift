@@ -31,9 +31,7 @@ struct FileDigests {
       indices[chunk.file] = batch.addFile(sha256: state.sha256, md5: state.md5)
     }
     for chunk in chunks {
-      var payload = Payload()
-      payload.append(chunk.bytes)
-      batch.addChunk(payload, of: indices[chunk.file])
+      batch.addChunk(Payload(chunk.bytes), of: indices[chunk.file])
     }
     let complete = batch
     async let md5s = processors.run { complete.md5Pass() }

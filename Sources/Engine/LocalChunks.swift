@@ -32,15 +32,29 @@ struct LocalChunks: Sendable {
       groups[groups.count - 1].append(index)
       filled += candidate.length
     }
-    _ = try await concurrently(groups, limit: 4) { group in
-      let buffer = try await resources.buffers.take()
-      try await resources.disk.run { try read(group.map { ($0, candidates[$0]) }, buffer, found) }
+    // Two groups go together, since two SHA-256 chains side by side take hardly longer than one.
+    let pairs = stride(from: 0, to: groups.count, by: 2).map { groups[$0..<min($0 + 2, groups.count)] }
+    // Each takes one buffer after the other; together they must never hold all while they wait.
+    let workers = max(1, min(4, (resources.buffers.count - 1) / 2))
+    _ = try await concurrently(pairs, limit: workers) { pair in
+      var work: [(buffer: Buffer, group: [(Int, LocalCandidate)])] = []
+      for group in pair {
+        work.append((try await resources.buffers.take(), group.map { ($0, candidates[$0]) }))
+      }
+      try await resources.disk.run { [work] in
+        let parts = work.flatMap { read($0.group, $0.buffer) }
+        let digests = SHA256.hash(each: parts.map { Payload($0.bytes) })
+        for (part, digest) in zip(parts, digests) {
+          guard let id = ChunkID(digest), part.expected == nil || part.expected == id else { continue }
+          try found(part.index, id, part.bytes)
+        }
+      }
     }
   }
 
   private func read(
-    _ group: [(Int, LocalCandidate)], _ buffer: Buffer, _ found: (Int, ChunkID, Slice) throws -> Void
-  ) throws {
+    _ group: [(Int, LocalCandidate)], _ buffer: Buffer
+  ) -> [(index: Int, expected: ChunkID?, bytes: Slice)] {
     var read: [(index: Int, expected: ChunkID?, bytes: Slice)] = []
     var used = 0
     var open: (path: RelativePath, file: OpenFile?)?
@@ -57,16 +71,6 @@ struct LocalChunks: Sendable {
       read.append((index, candidate.expected, buffer.slice(range)))
       used += candidate.length
     }
-    let digests = SHA256.hash(
-      each:
-        read.map { part in
-          var payload = Payload()
-          payload.append(part.bytes)
-          return payload
-        })
-    for (part, digest) in zip(read, digests) {
-      guard let id = ChunkID(digest), part.expected == nil || part.expected == id else { continue }
-      try found(part.index, id, part.bytes)
-    }
+    return read
   }
 }

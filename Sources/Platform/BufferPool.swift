@@ -77,6 +77,9 @@ public struct Payload: Sendable {
     if buffer.capacity > 0 { append(buffer.slice(0..<buffer.capacity)) }
   }
 
+  /// The bytes of one slice.
+  public init(_ slice: Slice) { append(slice) }
+
   /// Adds a slice at the end. Empty ones are left out.
   public mutating func append(_ slice: Slice) {
     guard slice.count > 0 else { return }

@@ -44,7 +44,7 @@ extension Examination {
       let size = try await objectSize(store, key(0))
       for streams in most > 1 ? [1, most] : [1] {
         let up = try await rate(streams, size) { stream, buffer in
-          try await store.put(key(stream), payload(buffer, size))
+          try await store.put(key(stream), Payload(buffer.slice(0..<size)))
         }
         let down = try await rate(streams, size) { stream, buffer in
           try await store.read(key(stream), at: 0, into: WritableSlice(buffer, 0..<size))
@@ -117,10 +117,4 @@ private func noise(_ count: Int) -> [UInt8] {
     }
     filled = count
   }
-}
-
-private func payload(_ buffer: Buffer, _ count: Int) -> Payload {
-  var payload = Payload()
-  payload.append(buffer.slice(0..<count))
-  return payload
 }
