@@ -150,10 +150,10 @@ def test_the_check_of_100_gb_reads_a_few_megabytes(directory_repository, tmp_pat
     seconds = time.monotonic() - began
     assert answer["complete"] and answer["bytes"] == size
 
-    command = ["strace", "-f", "-qq", "-e", "trace=read,pread64,readv,preadv,mmap", "-o", trace,
+    command = ["strace", "-f", "-qq", "-e", "trace=read,pread64,readv,preadv,preadv2,mmap", "-o", trace,
                *ck.command("check", source, "--json")]
     assert subprocess.run(command, env=ck.environment, capture_output=True).returncode == 0
-    calls = re.findall(r"(?:p?readv?(?:64)?)\(.* = (\d+)$", trace.read_text(), re.MULTILINE)
+    calls = re.findall(r"(?:p?readv?(?:64|2)?)\(.* = (\d+)$", trace.read_text(), re.MULTILINE)
     total = sum(map(int, calls))
     print(f"check of {size / GIB:.0f} GiB: {seconds:.2f} s, {len(calls)} reads of {total / MIB:.1f} MiB")
     # Each header is read twice and, since the files are new, once more; the program and its libraries are read too.
