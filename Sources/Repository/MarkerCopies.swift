@@ -1,4 +1,6 @@
+import Digests
 import ObjectStore
+import Platform
 
 /// The markers of one run as the cache keeps them: one after the other, since opening a file for each takes longer than reading them.
 ///
@@ -12,7 +14,7 @@ enum MarkerCopies {
   }
 
   /// No longer markers are kept, so that what waits to be written stays small.
-  static let longest = 16 << 10
+  static let longest = 64 << 10
 
   /// The folder that a marker's key is in, with its closing slash.
   static func folder(of key: String) -> String {
@@ -25,6 +27,14 @@ enum MarkerCopies {
   /// What a copy of an object is known by, or nil where the store has no ETags to tell one version from the next.
   static func source(of object: ObjectInfo) -> String? {
     object.etag.map { "\(object.key) \($0) \(object.size)" }
+  }
+
+  /// Whether bytes can be what an object is listed with: by its size, and by its ETag where that is an MD5. Another store under the same
+  /// id must not put words into this one's mouth.
+  static func fits(_ bytes: [UInt8], _ object: ObjectInfo, opaque: Bool) -> Bool {
+    guard bytes.count == object.size else { return false }
+    guard !opaque, let etag = object.etag, Platform.bytes(hex: etag)?.count == 16 else { return true }
+    return hex(MD5.hash(bytes)) == etag.lowercased()
   }
 
   static func encode(_ copies: [Copy]) -> [UInt8] {
@@ -56,11 +66,12 @@ enum MarkerCopies {
 }
 
 extension MarkerCopies.Copy {
-  /// A copy of what an object was read as; nil where the cache could not tell it from another version, or where it is too long.
-  init?(of object: ObjectInfo, _ bytes: [UInt8]) {
-    guard let source = MarkerCopies.source(of: object), bytes.count <= MarkerCopies.longest else {
-      return nil
-    }
+  /// A copy of what an object was read as; nil where it is not what was listed, where the cache could not tell it from another version,
+  /// or where it is too long.
+  init?(of object: ObjectInfo, _ bytes: [UInt8], opaque: Bool) {
+    guard let source = MarkerCopies.source(of: object), bytes.count <= MarkerCopies.longest,
+      MarkerCopies.fits(bytes, object, opaque: opaque)
+    else { return nil }
     self.init(source: source, bytes: bytes)
   }
 }

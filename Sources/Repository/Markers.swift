@@ -1,5 +1,6 @@
 import ObjectStore
 import Platform
+import Synchronization
 
 /// The markers of a repository at one moment.
 public struct SnapshotListing: Sendable {
@@ -22,7 +23,7 @@ extension Repository {
     let folders = Dictionary(grouping: listing.objects) { MarkerCopies.folder(of: $0.key) }
       .sorted { $0.key < $1.key }
     let found = try await concurrently(folders, limit: Self.parallelFetches) { folder, objects in
-      FolderMarkers(folder, objects, cache)
+      FolderMarkers(folder, objects, cache, opaque: store.hasOpaqueETags)
     }
     var snapshots = found.flatMap(\.snapshots)
     var unreadable: [FormatError] = []
@@ -42,23 +43,29 @@ extension Repository {
   private func fetch(
     _ folders: [FolderMarkers], into snapshots: inout [Snapshot], _ unreadable: inout [FormatError]
   ) async throws {
-    let results = try await concurrently(folders.flatMap(\.missing), limit: Self.parallelFetches) {
-      try await fetchMarker($0)
+    // What has come is kept where the rest cannot be had: the next listing of a long run goes on from there.
+    let fetched = Mutex<[String: [MarkerCopies.Copy]]>([:])
+    defer {
+      if let cache {
+        for folder in folders {
+          guard let new = fetched.withLock({ $0[folder.name] }) else { continue }
+          cache.put(MarkerCopies.name(folder.name), MarkerCopies.encode(folder.copies + new))
+        }
+      }
     }
-    var fetched: [String: [MarkerCopies.Copy]] = [:]
+    let results = try await concurrently(folders.flatMap(\.missing), limit: Self.parallelFetches) { object in
+      let result = try await fetchMarker(object)
+      if cache != nil, case .success((_, let copy?)?) = result {
+        fetched.withLock { $0[MarkerCopies.folder(of: object.key), default: []].append(copy) }
+      }
+      return result
+    }
     for result in results {
       switch result {
-      case .success((let snapshot, let copy)?):
-        snapshots.append(snapshot)
-        if let copy { fetched[MarkerCopies.folder(of: snapshot.key), default: []].append(copy) }
+      case .success((let snapshot, _)?): snapshots.append(snapshot)
       case .success(nil): break
       case .failure(let error): unreadable.append(error)
       }
-    }
-    guard let cache else { return }
-    for folder in folders {
-      guard let new = fetched[folder.name] else { continue }
-      cache.put(MarkerCopies.name(folder.name), MarkerCopies.encode(folder.copies + new))
     }
   }
 
@@ -68,7 +75,8 @@ extension Repository {
   ) async throws -> Result<(Snapshot, MarkerCopies.Copy?)?, FormatError> {
     do {
       let bytes = try await store.get(object.key, limit: Self.largestMarker)
-      return .success((try Snapshot.decode(bytes, key: object.key), .init(of: object, bytes)))
+      return .success(
+        (try Snapshot.decode(bytes, key: object.key), .init(of: object, bytes, opaque: store.hasOpaqueETags)))
     } catch StoreError.missing {
       return .success(nil)
     } catch StoreError.tooLarge(_, let limit) {
@@ -97,11 +105,12 @@ private struct FolderMarkers: Sendable {
   private(set) var copies: [MarkerCopies.Copy] = []
   private(set) var missing: [ObjectInfo] = []
 
-  init(_ name: String, _ objects: [ObjectInfo], _ cache: MetadataCache?) {
+  init(_ name: String, _ objects: [ObjectInfo], _ cache: MetadataCache?, opaque: Bool) {
     self.name = name
     let known = cache?.get(MarkerCopies.name(name)).map(MarkerCopies.decode) ?? [:]
     for object in objects {
       guard let source = MarkerCopies.source(of: object), let bytes = known[source],
+        MarkerCopies.fits(bytes, object, opaque: opaque),
         let snapshot = try? Snapshot.decode(bytes, key: object.key)
       else {
         missing.append(object)
@@ -110,5 +119,7 @@ private struct FolderMarkers: Sendable {
       snapshots.append(snapshot)
       copies.append(.init(source: source, bytes: bytes))
     }
+    // They are only written again beside new ones.
+    if missing.isEmpty { copies = [] }
   }
 }

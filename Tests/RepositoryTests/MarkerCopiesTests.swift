@@ -36,20 +36,47 @@ import Testing
   @Test("what is listed as it was before comes from the cache, and only what is new from the store")
   func spares() async throws {
     let first = try await commit(run: "a")
+    let counting = FaultyStore(store) { _, _, _ in nil }
+    let repository = try await reopened(counting)
     _ = try await repository.snapshots()
-    // A copy that the store no longer backs shows which of the two was read.
-    let copies = try #require(repository.cache?.get(MarkerCopies.name(ObjectKey.snapshots(of: "a"))))
-    let (source, bytes) = try #require(MarkerCopies.decode(copies).first)
-    let altered = String(decoding: bytes, as: UTF8.self).replacing("\"t\"", with: "\"u\"")
-    repository.cache?.put(
-      MarkerCopies.name(ObjectKey.snapshots(of: "a")),
-      MarkerCopies.encode([.init(source: source, bytes: Array(altered.utf8))]))
     let second = try await commit(run: "a", step: 2)
+    let before = counting.calls(.get)
     let listed = try await repository.snapshots().snapshots
     #expect(listed.map(\.key) == [first.key, second.key])
-    #expect(listed.map(\.tags) == [["u"], ["t"]])
-    #expect(
-      try await repository.snapshots(of: "a").snapshots == listed, "the new one is kept beside the others")
+    #expect(counting.calls(.get) == before + 1)
+    #expect(try await repository.snapshots(of: "a").snapshots == listed)
+    #expect(counting.calls(.get) == before + 1, "the new one is kept beside the others")
+  }
+
+  private func reopened(_ store: any ObjectStore) async throws -> Repository {
+    try await Repository.open(in: store, cacheRoot: scratch.path, surroundings: .system)
+  }
+
+  @Test("what a store answers and did not list is kept by no cache: another one may stand under the same id")
+  func forged() async throws {
+    let snapshot = try await commit(run: "a")
+    let lying = FaultyStore(store) { operation, key, _ in
+      operation == .get && key.hasPrefix("snapshots/") ? .flip(at: 40) : nil
+    }
+    _ = try await reopened(lying).snapshots()
+    #expect(repository.cache?.get(MarkerCopies.name(ObjectKey.snapshots(of: "a"))) == nil)
+    #expect(try await repository.snapshots().snapshots == [snapshot])
+  }
+
+  @Test("markers that were fetched before a listing fails need not be fetched again")
+  func goesOn() async throws {
+    for step in 1...40 { try await commit(run: "a", step: step) }
+    let failing = FaultyStore(store) { operation, key, call in
+      operation == .get && key.hasPrefix("snapshots/") && call > 30
+        ? .before(.unreachable(endpoint: "", reason: "")) : nil
+    }
+    let broken = try await reopened(failing)
+    await #expect(throws: StoreError.self) { try await broken.snapshots() }
+    let counting = FaultyStore(store) { _, _, _ in nil }
+    let whole = try await reopened(counting)
+    let before = counting.calls(.get)
+    #expect(try await whole.snapshots().snapshots.count == 40)
+    #expect(counting.calls(.get) - before < 30)
   }
 
   @Test("the copies of an older marker, or of another run's, do not pass for the newer one")

@@ -3,7 +3,7 @@
 /// Values stand in the order of the text, those of an array or object right behind it; in an object names and values take turns.
 /// Texts and numbers are read where they are when somebody asks for them.
 final class JSONTape: Sendable {
-  /// The text is no JSON, or is nested deeper than `deepest`.
+  /// The text is no JSON, is nested deeper than `deepest`, or holds more values than any real object of its size.
   struct Malformed: Error {}
 
   struct Value {
@@ -86,6 +86,8 @@ private struct Builder {
   private mutating func value(depth: Int) throws(JSONTape.Malformed) {
     guard let first = current, depth <= JSONTape.deepest else { throw JSONTape.Malformed() }
     let index = values.count
+    // A real object has four bytes or more a value; brackets in brackets would take much more memory than their text.
+    guard index < 400_000 + text.count / 4 else { throw JSONTape.Malformed() }
     values.append(.init(start: UInt32(position), end: UInt32(index + 1)))
     switch first {
     case UInt8(ascii: "{"):
@@ -118,7 +120,7 @@ private struct Builder {
     position += word.utf8CodeUnitCount
   }
 
-  /// Escapes and UTF-8 are looked at when the text is asked for.
+  /// UTF-8 and the digits of escapes are looked at when the text is asked for.
   private mutating func skipString() throws(JSONTape.Malformed) {
     position += 1
     while position < text.count {
@@ -126,10 +128,15 @@ private struct Builder {
       position += 1
       if byte == UInt8(ascii: "\"") { return }
       guard byte >= 0x20 else { throw JSONTape.Malformed() }
-      if byte == UInt8(ascii: "\\") { position += 1 }
+      if byte == UInt8(ascii: "\\") {
+        guard position < text.count, Self.escapes.contains(text[position]) else { throw JSONTape.Malformed() }
+        position += 1
+      }
     }
     throw JSONTape.Malformed()
   }
+
+  private static let escapes = Array("\"\\/bfnrtu".utf8)
 
   private mutating func skipNumber() throws(JSONTape.Malformed) {
     if text[position] == UInt8(ascii: "-") { position += 1 }

@@ -61,7 +61,8 @@ struct TapeDecoder: Decoder {
   private func column<Element>(_ read: (Int) -> Element?) -> [Element]? {
     guard let children = tape.children(index, of: "[") else { return nil }
     var elements: [Element] = []
-    elements.reserveCapacity(children.end - children.position)
+    // What is in an element counts here too, and may be much.
+    elements.reserveCapacity(min(children.end - children.position, 1 << 20))
     for child in children {
       guard let element = read(child) else { return nil }
       elements.append(element)
