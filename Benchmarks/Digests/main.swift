@@ -10,9 +10,8 @@ private let streams = 16
 private let size = 16 << 20
 private let rounds = 5
 
-private let payloads = (0..<streams).map { stream in
-  Payload((0..<size).lazy.map { UInt8(truncatingIfNeeded: $0 &* 167 &+ stream) })
-}
+private let block = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 167) }
+private let payloads = (0..<streams).map { _ in Payload(block) }
 
 private func cpuSeconds() -> Double {
   var time = timespec()
