@@ -47,7 +47,6 @@ private func sha256(_ payloads: [Payload], _ kernel: ck_kernel) {
 measure("md5-1", CK_MD5_SCALAR, 2, md5)
 measure("md5-4", CK_MD5_4_LANES, 8, md5)
 measure("md5-8-avx2", CK_MD5_8_LANES_AVX2, 8, md5)
-measure("md5-16-avx2", CK_MD5_16_LANES_AVX2, 16, md5)
 measure("md5-8-avx512", CK_MD5_8_LANES_AVX512, 8, md5)
 measure("md5-16-avx512", CK_MD5_16_LANES_AVX512, 16, md5)
 measure("sha256-openssl", CK_SHA256_OPENSSL, 2, sha256)

@@ -8,7 +8,6 @@ static const kernel table[CK_KERNEL_COUNT] = {
     [CK_SHA256_OPENSSL] = {1, ck_sha256_openssl, ck_sha256_openssl},
 #if defined(__x86_64__)
     [CK_MD5_8_LANES_AVX2] = {8, ck_md5_8_lanes_avx2, ck_md5_scalar},
-    [CK_MD5_16_LANES_AVX2] = {16, ck_md5_16_lanes_avx2, ck_md5_scalar},
     [CK_MD5_8_LANES_AVX512] = {8, ck_md5_8_lanes_avx512, ck_md5_scalar},
     [CK_MD5_16_LANES_AVX512] = {16, ck_md5_16_lanes_avx512, ck_md5_scalar},
     [CK_SHA256_NI] = {1, ck_sha256_ni, ck_sha256_ni},
@@ -40,8 +39,7 @@ bool ck_kernel_works(ck_kernel name) {
     case CK_MD5_SCALAR:
     case CK_MD5_4_LANES:
     case CK_SHA256_OPENSSL: return true;
-    case CK_MD5_8_LANES_AVX2:
-    case CK_MD5_16_LANES_AVX2: return avx2;
+    case CK_MD5_8_LANES_AVX2: return avx2;
     case CK_MD5_8_LANES_AVX512:
     case CK_MD5_16_LANES_AVX512: return avx512;
     case CK_SHA256_NI:
@@ -53,8 +51,7 @@ bool ck_kernel_works(ck_kernel name) {
 ck_kernel ck_md5_kernel(size_t streams) {
   if (streams < 2) return CK_MD5_SCALAR;
   if (avx512) return streams > 8 ? CK_MD5_16_LANES_AVX512 : CK_MD5_8_LANES_AVX512;
-  if (avx2) return streams > 8 ? CK_MD5_16_LANES_AVX2 : CK_MD5_8_LANES_AVX2;
-  return CK_MD5_4_LANES;
+  return avx2 ? CK_MD5_8_LANES_AVX2 : CK_MD5_4_LANES;
 }
 
 ck_kernel ck_sha256_kernel(size_t streams) {

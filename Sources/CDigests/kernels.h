@@ -11,7 +11,7 @@ typedef void block_function(uint32_t *const states[], const uint8_t *const bytes
 block_function ck_md5_scalar, ck_md5_4_lanes;
 block_function ck_sha256_openssl;
 #if defined(__x86_64__)
-block_function ck_md5_8_lanes_avx2, ck_md5_16_lanes_avx2, ck_md5_8_lanes_avx512, ck_md5_16_lanes_avx512;
+block_function ck_md5_8_lanes_avx2, ck_md5_8_lanes_avx512, ck_md5_16_lanes_avx512;
 block_function ck_sha256_ni, ck_sha256_ni_pair;
 #endif
 

@@ -29,16 +29,17 @@ typedef uint32_t words4 __attribute__((vector_size(16)));
 typedef uint32_t words8 __attribute__((vector_size(32)));
 typedef uint32_t words16 __attribute__((vector_size(64)));
 /// Words at any address, in memory that may be of another type.
+typedef uint32_t words1_in_memory __attribute__((aligned(1), may_alias));
 typedef uint32_t words4_in_memory __attribute__((vector_size(16), aligned(1), may_alias));
 
 #define SHUFFLE __builtin_shufflevector
 
-// LOAD_n(words, from, at) fills `words` with the 16 words of the block at from[lane] + at, of all n lanes.
+// LOAD_n(words, from, at) declares `words`, the 16 words of the block at from[lane] + at, of all n lanes.
 //
-// One lane has them in a row. Otherwise a row of 128 bits holds four words of one lane, and four rows, of four
+// One lane reads them where they are. Otherwise a row of 128 bits holds four words of one lane, and four rows, of four
 // lanes, are transposed to four vectors that hold one word of each lane. Wide vectors do so in each of their 128-bit
 // parts: part g holds lanes 4g to 4g + 3.
-#define LOAD_1(words, from, at) memcpy(words, (from)[0] + (at), BLOCK)
+#define LOAD_1(words, from, at) const words1_in_memory *words = (const words1_in_memory *)((from)[0] + (at))
 
 /// Four words of lane i of each part, `at` bytes into the block's memory.
 #define ROW_4(from, i, at) (*(const words4_in_memory *)((from)[i] + (at)))
@@ -61,6 +62,7 @@ typedef uint32_t words4_in_memory __attribute__((vector_size(16), aligned(1), ma
           13 + h, 28 + h, 29 + h)
 
 #define LOAD_TRANSPOSED(N, result, from, at)                                                               \
+  words##N result[16];                                                                                     \
   for (int i = 0; i < 16; i += 4) {                                                                        \
     const words##N r0 = ROW_##N(from, 0, (at) + 4 * i), r1 = ROW_##N(from, 1, (at) + 4 * i);               \
     const words##N r2 = ROW_##N(from, 2, (at) + 4 * i), r3 = ROW_##N(from, 3, (at) + 4 * i);               \
@@ -77,39 +79,28 @@ typedef uint32_t words4_in_memory __attribute__((vector_size(16), aligned(1), ma
 
 #define NAME ck_md5_scalar
 #define LANES 1
-#define GROUPS 1
 #define TARGET
 #include "md5_kernel.h"
 
 #define NAME ck_md5_4_lanes
 #define LANES 4
-#define GROUPS 1
 #define TARGET
 #include "md5_kernel.h"
 
 #if defined(__x86_64__)
 #define NAME ck_md5_8_lanes_avx2
 #define LANES 8
-#define GROUPS 1
-#define TARGET __attribute__((target("avx2")))
-#include "md5_kernel.h"
-
-#define NAME ck_md5_16_lanes_avx2
-#define LANES 8
-#define GROUPS 2
 #define TARGET __attribute__((target("avx2")))
 #include "md5_kernel.h"
 
 // The same 8 lanes with AVX-512's rotations and three-way logic.
 #define NAME ck_md5_8_lanes_avx512
 #define LANES 8
-#define GROUPS 1
 #define TARGET __attribute__((target("avx2,avx512f,avx512vl")))
 #include "md5_kernel.h"
 
 #define NAME ck_md5_16_lanes_avx512
 #define LANES 16
-#define GROUPS 1
 #define TARGET __attribute__((target("avx512f,avx512vl")))
 #include "md5_kernel.h"
 #endif
