@@ -118,9 +118,13 @@ public final class OpenFile: Sendable {
     let cached = max(0, Int(ck_read_cached(descriptor, target.baseAddress, target.count, Int64(offset))))
     if cached == target.count { return cached }
     let rest = UnsafeMutableRawBufferPointer(rebasing: target[cached...])
-    let count = try cached + read(at: offset + cached, into: rest)
-    posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_DONTNEED)
-    return count
+    let more = try read(at: offset + cached, into: rest)
+    // Where the file has no more, the cache had all of it. The kernel gives up whole pages alone: the one that the run begins in too.
+    let start = offset / Int(getpagesize()) * Int(getpagesize())
+    if more > 0 {
+      posix_fadvise(descriptor, off_t(start), off_t(offset + cached + more - start), POSIX_FADV_DONTNEED)
+    }
+    return cached + more
   }
 
   /// The bytes from `offset` on, at most `count`, fewer only where the file ends. Throws `SystemError`.

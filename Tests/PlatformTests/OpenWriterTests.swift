@@ -28,10 +28,17 @@ import Testing
     try body(pid)
   }
 
-  private func found(_ path: String) throws -> [OpenWriter] {
+  /// What is found of a file, once that is the processes that are expected, or after a second. What other tests start has this
+  /// process's files open for a moment, until it becomes another program.
+  private func found(_ path: String, expecting pids: [Int] = []) throws -> [OpenWriter] {
     var status = stat()
     try #require(stat(path, &status) == 0)
     let name = Array(path.utf8.split(separator: UInt8(ascii: "/")).last ?? [])
+    for _ in 0..<100 {
+      let writers = OpenWriter.find([FileIdentity(FileStatus(status))], names: [name])
+      if writers.map(\.pid) == pids { return writers }
+      usleep(10_000)
+    }
     return OpenWriter.find([FileIdentity(FileStatus(status))], names: [name])
   }
 
@@ -41,7 +48,7 @@ import Testing
     let path = try scratch.write("some file.safetensors", "x")
     for mode in [">>", ">", "<>"] {
       try whileShell("exec 3\(mode)'\(path)'") { pid in
-        let writers = try found(path)
+        let writers = try found(path, expecting: [Int(pid)])
         #expect(writers.map(\.pid) == [Int(pid)], "\(mode)")
         #expect(["sh", "dash", "bash", "sleep"].contains(writers.first?.program ?? ""))
       }
@@ -55,7 +62,7 @@ import Testing
     let path = try scratch.write("a/model.safetensors", "x")
     let other = try scratch.write("b/model.safetensors", "x")
     try whileShell("exec 3<'\(path)' 4>>'\(other)'") { pid in
-      let writers = (try found(path), try found(other))
+      let writers = (try found(path), try found(other, expecting: [Int(pid)]))
       #expect(writers.0.isEmpty && writers.1.map(\.pid) == [Int(pid)])
     }
   }

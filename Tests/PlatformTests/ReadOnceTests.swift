@@ -38,5 +38,7 @@ import Testing
     #expect(try cachedPages(path, size: bytes.count) == (wasCached ? 256 : 0))
     #expect(try OpenFile(path).readOnce(at: bytes.count - 10, into: target) == 10, "fewer at the end")
     #expect(try OpenFile(path).readOnce(at: bytes.count + 10, into: target) == 0)
+    #expect(
+      try cachedPages(path, size: bytes.count) == (wasCached ? 256 : 0), "the end of a file counts as whole")
   }
 }
