@@ -62,14 +62,24 @@ def test_both_have_it_and_a_second_push_sends_nothing(ck, large, tmp_path):
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace counts what is read")
 def test_the_checkpoint_is_read_once(ck, large, tmp_path):
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-qq", "-e", "trace=read,pread64,readv,preadv,preadv2,mmap", "-y", "-o", trace,
+    # A file a thread: in a common one, calls of two threads at once are told in two halves.
+    command = ["strace", "-ff", "-qq", "-e", "trace=read,pread64,readv,preadv,preadv2,mmap", "-y", "-o", trace,
                *ck.command("push", large, "--run", "demo", "--to", "bucket", "--to", "nas", "--json")]
     done = subprocess.run(command, env=ck.environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and json.loads(done.stdout)["exit_code"] == 0, done.stderr
     size = sum(path.stat().st_size for path in large.rglob("*") if path.is_file())
-    calls = re.findall(rf"(?:p?readv?(?:64|2)?)\(\d+<{re.escape(str(large))}.* = (\d+)$", trace.read_text(), re.MULTILINE)
+    told = "".join(path.read_text() for path in tmp_path.glob("trace.*"))
+    calls = re.findall(rf"(?:p?readv?(?:64|2)?)\(\d+<{re.escape(str(large))}.* = (\d+)$", told, re.MULTILINE)
     # Headers are looked at before, and chunks that tensors share are looked at after.
     assert size <= sum(map(int, calls)) < 1.5 * size
+
+
+def test_a_dry_run_tells_for_both_and_sends_nothing(ck, checkpoint):
+    said = push(ck, checkpoint, "--dry-run")
+    assert sorted(line.split(":")[0] for line in said.out.splitlines()) == ["bucket", "nas"]
+    assert said.out.count("would be") == 2
+    for name in ("bucket", "nas"):
+        assert "demo" not in ck("list", "--repo", name).out
 
 
 def test_a_repository_that_is_not_there_does_not_stop_the_other(ck, checkpoint, tmp_path):

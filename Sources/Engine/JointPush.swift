@@ -33,7 +33,7 @@ public struct JointPush: Sendable {
       if case .failure(let error) = lock { ended(number, .failure(error), !isHopeless) }
     }
     guard let (push, request) = zip(parts, locks).first(where: { $1.isSuccess })?.0 else {
-      return locks.map { $0.flatMap { _ in .failure(CancellationError()) } }
+      return locks.compactMap { if case .failure(let error) = $0 { .failure(error) } else { nil } }
     }
     let source = try await CheckpointSource.look(request, push.repository, push.resources, progress)
     let reading = SharedReading(
@@ -45,30 +45,31 @@ public struct JointPush: Sendable {
         try await part.push.attempt(part.request, source, try locks[number].get(), share)
       }
       await share.end()
-      if case .success(nil) = result { return nil }
+      let ending: Result<Push.Report, any Error>
+      switch result {
+      case .success(nil): return nil
+      case .success(let report?): ending = .success(report)
+      case .failure(let error): ending = .failure(error)
+      }
       part.push.progress.end()
       // What could not be read is everybody's, and what could not be locked was told before.
-      if await reading.failure == nil, locks[number].isSuccess {
-        ended(
-          number, result.flatMap { $0.map { .success($0) } ?? .failure(CancellationError()) },
-          await reading.goesOn)
-      }
-      return try result.get()
+      if await reading.failure == nil, locks[number].isSuccess { ended(number, ending, await reading.goesOn) }
+      return try ending.get()
     }
     if let failure = await reading.failure { throw failure }
-    // A second attempt reads for itself. It comes when nobody else reads, since the buffers suffice for one reading.
     var results: [Result<Push.Report, any Error>] = []
     for (number, part) in parts.enumerated() {
-      let first = attempts[number]
-      if case .success(nil) = first {
+      switch attempts[number] {
+      case .success(let report?): results.append(.success(report))
+      case .failure(let error): results.append(.failure(error))
+      case .success(nil):
+        // A second attempt reads for itself. It comes when nobody else reads, since the buffers suffice for one reading.
         let second = try await Self.outcome {
           try await part.push.run(part.request, source, try locks[number].get(), attemptsBefore: 1)
         }
         part.push.progress.end()
         ended(number, second, number + 1 < parts.count)
         results.append(second)
-      } else {
-        results.append(first.flatMap { $0.map { .success($0) } ?? .failure(CancellationError()) })
       }
     }
     return results

@@ -202,4 +202,19 @@ struct NamedRepositoryTests {
       try environment([], file: clear).settings()
     }
   }
+
+  @Test(
+    "of several targets a named one is reached as its table says, and a flag's limit is for all of them together"
+  )
+  func targets() throws {
+    let environment = try environment(
+      ["checkpoint", "--to", "minio", "--to", "s3://d/e", "--limit-upload", "8MiB"],
+      ["CKBACKUP_REPO": "typo", "CKBACKUP_ENDPOINT": "http://variable:1"], spec: PushCommand.spec)
+    let (named, other) = (
+      try environment.target("minio", ofSeveral: 2), try environment.target("s3://d/e", ofSeveral: 2)
+    )
+    #expect(named.endpoint == "http://minio:9000" && other.endpoint == "http://variable:1")
+    #expect([named, other].allSatisfy { $0.configuration.uploadLimit == 4 << 20 })
+    #expect(try !named.isSame(as: other) && other.isSame(as: environment.target("s3://d/e/", ofSeveral: 2)))
+  }
 }

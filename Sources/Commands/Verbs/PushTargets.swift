@@ -174,7 +174,7 @@ struct PushTargets: Sendable {
           grace: target.environment.configuration.grace
         ).run(own)
         let account = PushAccount(report, of: rank)
-        account.show(on: environment.console, of: target.place)
+        account.show(on: environment.console, of: target.place, withCheckpoint: outcomes.isEmpty)
         outcomes.append(.success(account))
       } catch {
         try Task.checkCancellation()
