@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,18 +38,18 @@ class Run:
 def measured(command, environment=None):
     """Runs a program to its end; one that fails ends the benchmark."""
     command = [str(word) for word in command]
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        start = time.monotonic()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, \
+            tempfile.NamedTemporaryFile("r") as figures:
+        launcher = [sys.executable, str(ROOT / "Benchmarks/child.py"), figures.name]
+        subprocess.run(launcher + command, stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=environment,
+                       check=True)
+        took = json.load(figures)
         output.seek(0)
         errors.seek(0)
         said = errors.read()[-2000:].decode(errors="replace")
-        if child.returncode != 0:
-            raise Failure(f"{' '.join(command)} ended with {child.returncode}: {said}")
-        return Run(wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss << 10, output.read().decode(errors="replace"))
+        if took["code"] != 0:
+            raise Failure(f"{' '.join(command)} ended with {took['code']}: {said}")
+        return Run(took["wall"], took["user"], took["system"], took["peak"], output.read().decode(errors="replace"))
 
 
 class Failure(Exception):
