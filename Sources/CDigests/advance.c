@@ -2,103 +2,130 @@
 
 #include "kernels.h"
 
-// How jobs go through lanes. A cursor cuts a job's segments into runs of whole blocks; the lanes' shortest run decides
-// how many blocks the kernel hashes before lanes are refilled.
+// How jobs go through lanes. A job's segments are cut into runs of whole blocks; the lanes' shortest run decides how many
+// blocks the kernel hashes before lanes are refilled.
 
-/// The way of one job through its segments.
-typedef struct {
-  ck_stream *stream;  // null in a lane without a job
-  const ck_segment *next, *end;
-  const uint8_t *rest;  // what is left of the current segment
-  size_t rest_count;
-  const uint8_t *run;  // whole blocks that are next: in the segment, or the carried one
-  size_t blocks;
-} cursor;
-
-static cursor cursor_of(const ck_job *job) {
-  return (cursor){.stream = job->stream, .next = job->segments, .end = job->segments + job->segment_count};
+ck_job ck_job_of(ck_stream *stream, const ck_segment *segments, size_t count) {
+  return (ck_job){.stream = stream, .next = segments, .end = segments + count};
 }
 
 /// Finds the next run, or puts what is left (less than a block) into the stream's carry and returns false.
-static bool find_run(cursor *c) {
+static bool find_run(ck_job *job) {
   for (;;) {
-    if (c->rest_count == 0) {
-      if (c->next == c->end) return false;
-      c->rest = c->next->bytes;
-      c->rest_count = c->next->count;
-      c->next++;
+    if (job->rest_count == 0) {
+      if (job->next == job->end) return false;
+      job->rest = job->next->bytes;
+      job->rest_count = job->next->count;
+      job->next++;
       continue;
     }
-    size_t carried = c->stream->total % BLOCK, taken;
-    if (carried == 0 && c->rest_count >= BLOCK) {
-      c->run = c->rest;
-      c->blocks = c->rest_count / BLOCK;
-      taken = c->blocks * BLOCK;
+    size_t carried = job->stream->total % BLOCK, taken;
+    if (carried == 0 && job->rest_count >= BLOCK) {
+      job->run = job->rest;
+      job->blocks = job->rest_count / BLOCK;
+      taken = job->blocks * BLOCK;
     } else {
-      taken = BLOCK - carried < c->rest_count ? BLOCK - carried : c->rest_count;
-      memcpy(c->stream->carry + carried, c->rest, taken);
-      c->run = c->stream->carry;
-      c->blocks = (carried + taken) / BLOCK;
+      taken = BLOCK - carried < job->rest_count ? BLOCK - carried : job->rest_count;
+      memcpy(job->stream->carry + carried, job->rest, taken);
+      job->run = job->stream->carry;
+      job->blocks = (carried + taken) / BLOCK;
     }
-    c->stream->total += taken;
-    c->rest += taken;
-    c->rest_count -= taken;
-    if (c->blocks > 0) return true;
+    job->stream->total += taken;
+    job->rest += taken;
+    job->rest_count -= taken;
+    if (job->blocks > 0) return true;
   }
 }
 
-static void skip(cursor *c, size_t blocks) {
-  c->run += blocks * BLOCK;
-  c->blocks -= blocks;
+static void skip(ck_job *job, size_t blocks) {
+  job->run += blocks * BLOCK;
+  job->blocks -= blocks;
 }
 
-/// Takes one stream to its end with a kernel of one lane.
-static void advance_alone(cursor *c, block_function *alone) {
-  while (c->blocks > 0 || find_run(c)) {
-    alone((uint32_t *const[]){c->stream->state}, &c->run, c->blocks);
-    skip(c, c->blocks);
+/// Takes one job to its end with a kernel of one lane.
+static void advance_alone(ck_job *job, block_function *alone) {
+  while (job->blocks > 0 || find_run(job)) {
+    alone((uint32_t *const[]){job->stream->state}, &job->run, job->blocks);
+    skip(job, job->blocks);
   }
 }
 
-/// Gives each lane that has no run the next of its own, or a new job. Returns how many lanes have one.
-static size_t refill(cursor lane[], size_t lanes, const ck_job **next, const ck_job *end) {
+/// The jobs of one digest on their way through a kernel's lanes.
+typedef struct {
+  size_t count;
+  ck_job *lane[MAX_LANES];  // null in a lane without a job
+  ck_job *next, *end;       // jobs that wait for a lane
+} lanes;
+
+/// Gives each lane whose job is at its end the next one. Returns how many lanes have one.
+static size_t refill(lanes *l) {
   size_t live = 0;
-  for (cursor *c = lane; c < lane + lanes; c++) {
-    while (c->blocks == 0) {
-      if (c->stream && find_run(c)) break;
-      c->stream = NULL;
-      if (*next == end) break;
-      *c = cursor_of((*next)++);
+  for (ck_job **job = l->lane; job < l->lane + l->count; job++) {
+    while (!*job || ((*job)->blocks == 0 && !find_run(*job))) {
+      *job = l->next < l->end ? l->next++ : NULL;
+      if (!*job) break;
     }
-    if (c->stream) live++;
+    if (*job) live++;
   }
   return live;
 }
 
-void ck_advance(const ck_job *jobs, size_t count, ck_kernel name) {
-  const kernel *k = ck_kernel_of(name);
-  const ck_job *next = jobs, *end = jobs + count;
-  cursor lane[MAX_LANES] = {0};
-  uint32_t unused[8] = {0};
-  for (size_t live; (live = refill(lane, k->lanes, &next, end)) > 0;) {
-    cursor *shortest = NULL;
-    for (cursor *c = lane; c < lane + k->lanes; c++) {
-      if (c->stream && (!shortest || c->blocks < shortest->blocks)) shortest = c;
-    }
-    if (live == 1 && next == end) return advance_alone(shortest, k->alone);
+/// The job with the shortest run; null where no lane has one.
+static ck_job *shortest(const lanes *l) {
+  ck_job *least = NULL;
+  for (size_t i = 0; i < l->count; i++) {
+    if (l->lane[i] && (!least || l->lane[i]->blocks < least->blocks)) least = l->lane[i];
+  }
+  return least;
+}
 
-    // A lane without a job reads another's bytes; what comes of it is dropped.
-    const size_t blocks = shortest->blocks;
+/// What a kernel is given. A lane without a job reads the run of `other`, the shortest, and what comes of it is dropped.
+static void arguments(
+    const lanes *l, const ck_job *other, uint32_t unused[8], uint32_t *states[], const uint8_t *bytes[]) {
+  for (size_t i = 0; i < l->count; i++) {
+    states[i] = l->lane[i] ? l->lane[i]->stream->state : unused;
+    bytes[i] = l->lane[i] ? l->lane[i]->run : other->run;
+  }
+}
+
+static void skip_all(lanes *l, size_t blocks) {
+  for (size_t i = 0; i < l->count; i++) {
+    if (l->lane[i]) skip(l->lane[i], blocks);
+  }
+}
+
+void ck_advance(ck_job *jobs, size_t count, ck_kernel name) {
+  const kernel *k = ck_kernel_of(name);
+  lanes l = {.count = k->lanes, .next = jobs, .end = jobs + count};
+  uint32_t unused[8] = {0};
+  for (size_t live; (live = refill(&l)) > 0;) {
+    ck_job *least = shortest(&l);
+    if (live == 1 && l.next == l.end) return advance_alone(least, k->alone);
+    const size_t blocks = least->blocks;
     uint32_t *states[MAX_LANES];
     const uint8_t *bytes[MAX_LANES];
-    for (size_t i = 0; i < k->lanes; i++) {
-      states[i] = lane[i].stream ? lane[i].stream->state : unused;
-      bytes[i] = lane[i].stream ? lane[i].run : shortest->run;
-    }
+    arguments(&l, least, unused, states, bytes);
     k->run(states, bytes, blocks);
-    for (size_t i = 0; i < k->lanes; i++) {
-      if (lane[i].stream) skip(&lane[i], blocks);
-    }
+    skip_all(&l, blocks);
+  }
+}
+
+void ck_advance_jointly(ck_job *md5, size_t md5_count, ck_job *sha256, size_t sha256_count, ck_joint name) {
+  const joint_kernel *k = ck_joint_kernel_of(name);
+  lanes m = {.count = k->lanes, .next = md5, .end = md5 + md5_count};
+  lanes s = {.count = 2 * k->lanes, .next = sha256, .end = sha256 + sha256_count};
+  uint32_t unused[8] = {0};
+  while (4 * refill(&m) >= 3 * m.count && 4 * refill(&s) >= 3 * s.count) {
+    const ck_job *m_least = shortest(&m), *s_least = shortest(&s);
+    const ck_job *least = m_least->blocks < s_least->blocks ? m_least : s_least;
+    const size_t blocks = least->blocks;
+    uint32_t *md5_states[MAX_LANES], *sha256_states[MAX_LANES];
+    const uint8_t *md5_bytes[MAX_LANES], *sha256_bytes[MAX_LANES];
+    arguments(&m, least, unused, md5_states, md5_bytes);
+    arguments(&s, least, unused, sha256_states, sha256_bytes);
+    k->run(md5_states, md5_bytes, sha256_states, sha256_bytes, blocks);
+    skip_all(&m, blocks);
+    skip_all(&s, blocks);
   }
 }
 

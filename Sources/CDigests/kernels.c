@@ -15,7 +15,18 @@ static const kernel table[CK_KERNEL_COUNT] = {
 #endif
 };
 
+static const joint_kernel joint_table[CK_JOINT_COUNT] = {
+#if defined(__x86_64__)
+    [CK_JOINT_1_LANE] = {1, ck_joint_1_lane},
+    [CK_JOINT_4_LANES_AVX512] = {4, ck_joint_4_lanes_avx512},
+    [CK_JOINT_8_LANES_AVX512] = {8, ck_joint_8_lanes_avx512},
+#else
+    {0},
+#endif
+};
+
 const kernel *ck_kernel_of(ck_kernel name) { return &table[name]; }
+const joint_kernel *ck_joint_kernel_of(ck_joint name) { return &joint_table[name]; }
 
 static bool avx2, avx512, sha;
 
@@ -57,4 +68,22 @@ ck_kernel ck_md5_kernel(size_t streams) {
 ck_kernel ck_sha256_kernel(size_t streams) {
   if (!sha) return CK_SHA256_OPENSSL;
   return streams < 2 ? CK_SHA256_NI : CK_SHA256_NI_PAIR;
+}
+
+bool ck_joint_works(ck_joint name) {
+  switch (name) {
+    case CK_JOINT_1_LANE: return sha;
+    case CK_JOINT_4_LANES_AVX512:
+    case CK_JOINT_8_LANES_AVX512: return sha && avx512;
+    default: return false;
+  }
+}
+
+// A joint kernel is bound by SHA-256, and an idle lane costs as much as another: where more than a quarter of them would be idle,
+// MD5 in its own vectors is faster. So it is without AVX-512: the SHA instructions of AMD's Zen 3 stall for 100 ns after each use
+// of a 256-bit vector, and 128-bit vectors gain too little.
+ck_joint ck_joint_kernel(size_t md5_streams) {
+  if (avx512 && sha && md5_streams >= 6) return CK_JOINT_8_LANES_AVX512;
+  if (avx512 && sha && (md5_streams == 3 || md5_streams == 4)) return CK_JOINT_4_LANES_AVX512;
+  return sha && md5_streams == 1 ? CK_JOINT_1_LANE : CK_JOINT_NONE;
 }

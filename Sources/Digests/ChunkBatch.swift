@@ -3,15 +3,20 @@ import Platform
 
 /// Chunks to be hashed together, and the files whose own digests grow with them: the work of one step of a backup.
 ///
-/// A chunk needs its SHA-256; the file that it is a part of needs a SHA-256 and an MD5 over all its chunks. The two passes
-/// give these. They only read the batch, so that two threads can run them at the same time over the same bytes.
+/// A chunk needs its SHA-256; the file that it is a part of needs a SHA-256 and an MD5 over all its chunks. Two passes give
+/// these. They only read the batch, so that two threads can run them at the same time over the same bytes. Where the processor
+/// makes both digests at once in less time, a joint pass takes the place of the two.
 ///
 /// ```swift
 /// var batch = ChunkBatch()
 /// let file = batch.addFile(sha256: state.sha256, md5: state.md5)
 /// batch.addChunk(payload, of: file)
-/// let (chunks, files) = batch.sha256Pass()  // one thread
-/// let md5 = batch.md5Pass()  // another
+/// if batch.isJoint {
+///   let (sha256, md5) = batch.jointPass()
+/// } else {
+///   let sha256 = batch.sha256Pass()  // one thread
+///   let md5 = batch.md5Pass()  // another
+/// }
 /// ```
 ///
 /// Passes are fastest with chunks of about the same length: MD5 wants as many files as there are lanes (4, 8 or 16; the
@@ -48,40 +53,77 @@ public struct ChunkBatch: Sendable {
     chunks.append(payload)
   }
 
-  /// The SHA-256 of every chunk, and that of every file moved on over its chunks (nil where it was added without one).
-  public func sha256Pass() -> (chunks: [[UInt8]], files: [SHA256?]) {
-    var jobs = chunks.map { Job(stream: ck_sha256_start(), payloads: [$0]) }
+  /// What a batch has of SHA-256: that of every chunk, and that of every file moved on over its chunks (nil where it was added
+  /// without one).
+  public typealias SHA256Results = (chunks: [[UInt8]], files: [SHA256?])
+
+  /// Whether `jointPass` takes less processor time than the two passes: where each file has both digests.
+  public var isJoint: Bool { jointKernel != CK_JOINT_NONE }
+
+  private var jointKernel: ck_joint {
+    let haveBoth = single.isEmpty && files.allSatisfy { $0.sha256 != nil && $0.md5 != nil }
+    return haveBoth ? ck_joint_kernel(files.count) : CK_JOINT_NONE
+  }
+
+  /// The SHA-256 of every chunk and file.
+  public func sha256Pass() -> SHA256Results {
+    var jobs = sha256Jobs()
     // A file enters one lane and its chunks, one after the other, the second: both read the same bytes, a block or so
     // apart, and end together. What has no such partner follows and pairs up with its like.
     var order: [Int] = []
-    var jobOfFile: [Int?] = []
-    for file in files {
-      guard let sha256 = file.sha256 else {
-        jobOfFile.append(nil)
-        continue
-      }
-      jobOfFile.append(jobs.count)
-      order.append(jobs.count)
-      order += file.chunks
-      jobs.append(Job(stream: sha256.stream, payloads: file.chunks.map { chunks[$0] }))
+    for (job, file) in zip(chunks.count..., files.filter { $0.sha256 != nil }) {
+      order += [job] + file.chunks
     }
     order += single.sorted { (chunks[$0].count, $1) > (chunks[$1].count, $0) }
     advance(&jobs, in: order, with: ck_sha256_kernel(jobs.count))
-    return (
-      chunks: chunks.indices.map { SHA256(jobs[$0].stream).finish() },
-      files: jobOfFile.map { $0.map { SHA256(jobs[$0].stream) } }
-    )
+    return sha256Results(jobs)
   }
 
   /// The MD5 of every file moved on over its chunks (nil where it was added without one).
   public func md5Pass() -> [MD5?] {
-    let hashed = files.indices.filter { files[$0].md5 != nil }
-    var jobs = hashed.map { index in
-      Job(stream: (files[index].md5 ?? MD5()).stream, payloads: files[index].chunks.map { chunks[$0] })
-    }
+    var jobs = md5Jobs()
     advance(&jobs, in: longestFirst(jobs), with: ck_md5_kernel(jobs.count))
-    var result = files.map(\.md5)
-    for (index, job) in zip(hashed, jobs) { result[index] = MD5(job.stream) }
-    return result
+    return md5Results(jobs)
+  }
+
+  /// What both passes give.
+  public func jointPass() -> (sha256: SHA256Results, md5: [MD5?]) {
+    var (sha256, md5) = (sha256Jobs(), md5Jobs())
+    // Files first: each reads a chunk at the same time as one of the lanes that hash chunks, and all of them end together.
+    var order = Array(chunks.count..<sha256.count)
+    for turn in 0..<(files.map(\.chunks.count).max() ?? 0) {
+      order += files.filter { turn < $0.chunks.count }.map { $0.chunks[turn] }
+    }
+    advance(md5: &md5, in: longestFirst(md5), sha256: &sha256, in: order, with: jointKernel)
+    return (sha256Results(sha256), md5Results(md5))
+  }
+
+  /// A job for each chunk, then one for each file that has a SHA-256 of its own.
+  private func sha256Jobs() -> [Job] {
+    let ofChunks = chunks.map { Job(stream: ck_sha256_start(), payloads: [$0]) }
+    return ofChunks
+      + files.compactMap { file in
+        file.sha256.map { Job(stream: $0.stream, payloads: file.chunks.map { chunks[$0] }) }
+      }
+  }
+
+  private func sha256Results(_ jobs: [Job]) -> SHA256Results {
+    var ofFiles = jobs.dropFirst(chunks.count).makeIterator()
+    return (
+      chunks: jobs.prefix(chunks.count).map { SHA256($0.stream).finish() },
+      files: files.map { $0.sha256 == nil ? nil : ofFiles.next().map { SHA256($0.stream) } }
+    )
+  }
+
+  /// A job for each file that has an MD5.
+  private func md5Jobs() -> [Job] {
+    files.compactMap { file in
+      file.md5.map { Job(stream: $0.stream, payloads: file.chunks.map { chunks[$0] }) }
+    }
+  }
+
+  private func md5Results(_ jobs: [Job]) -> [MD5?] {
+    var ofFiles = jobs.makeIterator()
+    return files.map { $0.md5 == nil ? nil : ofFiles.next().map { MD5($0.stream) } }
   }
 }

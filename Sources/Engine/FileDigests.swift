@@ -4,7 +4,7 @@ import Repository
 
 /// The digests of files that are being read: SHA-256 of each chunk, SHA-256 and MD5 of each file.
 ///
-/// One task uses it. The two kinds of digests are made on two threads over the same bytes.
+/// One task uses it. The two kinds of digests are made on two threads over the same bytes, or on one where that takes less time.
 struct FileDigests {
   private struct Running {
     /// Nil where the file is a single chunk, whose digest it shares.
@@ -34,17 +34,23 @@ struct FileDigests {
       batch.addChunk(Payload(chunk.bytes), of: indices[chunk.file])
     }
     let complete = batch
-    async let md5s = processors.run { complete.md5Pass() }
-    let (digests, sha256s) = try await processors.run { complete.sha256Pass() }
-    let files = try await md5s
+    let sha256: ChunkBatch.SHA256Results
+    let md5: [MD5?]
+    if complete.isJoint {
+      (sha256, md5) = try await processors.run { complete.jointPass() }
+    } else {
+      async let pass = processors.run { complete.md5Pass() }
+      sha256 = try await processors.run { complete.sha256Pass() }
+      md5 = try await pass
+    }
     for (file, index) in indices {
-      if let md5 = files[index] { running[file] = Running(sha256: sha256s[index], md5: md5) }
+      if let md5 = md5[index] { running[file] = Running(sha256: sha256.files[index], md5: md5) }
     }
     var finished: [Int: Finished] = [:]
-    for (chunk, digest) in zip(chunks, digests) where chunk.isLast {
+    for (chunk, digest) in zip(chunks, sha256.chunks) where chunk.isLast {
       guard let state = running.removeValue(forKey: chunk.file) else { continue }
       finished[chunk.file] = Finished(sha256: state.sha256?.finish() ?? digest, md5: state.md5.finish())
     }
-    return (digests.compactMap { ChunkID($0) }, finished)
+    return (sha256.chunks.compactMap { ChunkID($0) }, finished)
   }
 }
