@@ -26,7 +26,7 @@ extension ChunkReading {
 
 /// Reads files and makes their digests, one class after the other: a pack holds one class. Files that are empty have no chunk.
 ///
-/// The next batch is read while the last one is hashed and worked on.
+/// The next batch is read while the last one is hashed and worked on, where there is memory for both.
 actor HashedReader: ChunkReading {
   private let files: [SourceFile]
   private let root: OpenDirectory
@@ -65,32 +65,35 @@ actor HashedReader: ChunkReading {
       let indices = files.indices.filter { files[$0].fileClass == next }
       if indices.isEmpty { continue }
       let reader = SourceReader(root: root, files: indices.map { files[$0] }, resources: resources)
-      current = (next, indices, ReadAhead(reader))
+      current = (next, indices, ReadAhead(reader, resources.readsAhead))
     }
     return current
   }
 }
 
-/// Reads the next batch while the last one is worked on.
+/// Reads the next batch while the last one is worked on, where it is asked to.
 private actor ReadAhead {
   private let reader: SourceReader
+  private let isAhead: Bool
   private var pending: Task<[SourceChunk], any Error>?
+  private var isAtEnd = false
 
-  init(_ reader: SourceReader) {
+  init(_ reader: SourceReader, _ isAhead: Bool) {
     self.reader = reader
-    pending = Task { try await reader.next() }
+    self.isAhead = isAhead
+    if isAhead { pending = Task { try await reader.next() } }
   }
 
   /// The next batch, or nil at the end. A cancelled task cancels the reading.
   func next() async throws -> [SourceChunk]? {
-    guard let task = pending else { return nil }
+    if isAtEnd { return nil }
+    let task = pending ?? Task { [reader] in try await reader.next() }
+    pending = nil
     let batch = try await task.joined
     try Task.checkCancellation()
-    guard !batch.isEmpty else {
-      pending = nil
-      return nil
-    }
-    pending = Task { [reader] in try await reader.next() }
+    isAtEnd = batch.isEmpty
+    if isAtEnd { return nil }
+    if isAhead { pending = Task { [reader] in try await reader.next() } }
     return batch
   }
 }

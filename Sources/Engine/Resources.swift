@@ -18,6 +18,7 @@ public struct Resources: Sendable {
   public static let leastMemory = leastMemory(bufferSize: 16 << 20)
   private static let mostBuffers = 22
   private static let fewestBuffers = 5
+  private static let mostInBatch = 8
   /// Buffers that an upload may need besides its batches of chunks.
   private static let buffersOfUpload = 2
 
@@ -59,8 +60,17 @@ public struct Resources: Sendable {
     uploads = 1
   }
 
-  /// How many buffers a batch of chunks may fill, so that one batch can be read while another is hashed and sent.
+  /// How many buffers a batch of chunks may fill, so that there is room for a second one.
   var batchBuffers: Int {
-    max(1, min(8, (buffers.count - 2 - uploads * Self.buffersOfUpload) / 2))
+    max(1, min(Self.mostInBatch, (buffers.count - 2 - uploads * Self.buffersOfUpload) / 2))
+  }
+
+  /// Whether a push reads a batch while it hashes and sends the one before. Digests are made side by side, and those of fewer than four
+  /// chunks cost twice as much: where there is no room for two batches of that many, there is one at a time, as large as it can be.
+  var readsAhead: Bool { batchBuffers >= 4 }
+
+  /// How many buffers a batch of a push may fill. Each upload may keep one besides, in which it gathers what waits for more.
+  var pushBatchBuffers: Int {
+    readsAhead ? batchBuffers : min(Self.mostInBatch, buffers.count - uploads)
   }
 }

@@ -60,7 +60,7 @@ actor SourceReader {
   ///
   /// - Throws: `EngineError.changedWhileRead` or `.vanished` for a file that is not as it was scanned, `SystemError`.
   func next() async throws -> [SourceChunk] {
-    var space = BatchSpace(resources: resources, limit: resources.batchBuffers)
+    var space = BatchSpace(resources: resources, limit: resources.pushBatchBuffers)
     var jobs: [Int: Job] = [:]
     var chunks: [SourceChunk] = []
     var full = false
@@ -97,7 +97,7 @@ actor SourceReader {
   }
 
   private func fillLanes() {
-    while lanes.count < resources.batchBuffers, nextFile < files.count {
+    while lanes.count < resources.pushBatchBuffers, nextFile < files.count {
       if !files[nextFile].cuts.isEmpty { lanes.append(Cursor(file: nextFile)) }
       nextFile += 1
     }

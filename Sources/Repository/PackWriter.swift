@@ -51,7 +51,7 @@ public final class PackWriter {
   private var finished: [Task<Manifest.PackReference, any Error>] = []
 
   /// A writer of packs of one class. Digests of parts are made on `pool`; `buffers` are those that the chunks come in, each at least
-  /// as large as a part: one or two of them are taken for what waits for more.
+  /// as large as a part: one of them is taken for what waits for more.
   public init(
     store: any ObjectStore, pool: BlockingPool, buffers: BufferPool, fileClass: FileClass, sizes: Sizes,
     random: @escaping @Sendable (Int) -> [UInt8]
@@ -93,15 +93,20 @@ public final class PackWriter {
 
   /// Sends what fills whole parts, and closes the pack where it has reached its size.
   public func sendFullParts() async throws {
+    try await sendSealed()
+    try await gather()
+  }
+
+  private func sendSealed() async throws {
     guard let pack = open else { return }
     let isFull = pack.size >= sizes.pack || pack.size / sizes.part >= Sizes.mostParts - 1
     if isFull, given == nil { return try await close() }
     // A pack that fits a single part is put as a whole, so the first part waits until there is a second.
-    if upload != nil || pack.sealed.count > 1 || (pack.sealed.count == 1 && pack.part.count > 0) {
+    let isMultipart = upload != nil || pack.sealed.count > 1 || pack.part.count > 0
+    if !pack.sealed.isEmpty, isMultipart {
       try await send(pack.sealed)
       open?.sealed = []
     }
-    try await gather()
   }
 
   /// Closes the open pack and waits until all packs are stored; gives them in the order they were begun.
@@ -122,7 +127,7 @@ public final class PackWriter {
   }
 
   /// Copies what waits for more into a buffer of its own: a little that is new must not hold the buffers of much that is not, or the
-  /// reader would wait for ever.
+  /// reader would wait for ever. What is sent gives its buffers back meanwhile: nothing here may keep hold of it.
   private func gather() async throws {
     guard let pack = open else { return }
     // A part that is full waits only while the next one has no byte, so one of them at most holds anything.

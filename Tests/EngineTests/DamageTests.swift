@@ -153,15 +153,23 @@ import Testing
   @Test("a budget that does not reach a replaced pack leaves it under suspicion")
   func suspicion() async throws {
     let (world, _, _) = try await pushed()
-    let packs = try await world.keys("packs/")
+    // Those that came in parts: a pack that was put as a whole has the same ETag again.
+    let packs = try await world.memory.list("packs/").objects.filter { $0.etag?.contains("-") == true }
+    try #require(packs.count > 1)
     for pack in packs {
       // The same bytes under another ETag, as in a bucket that was copied.
-      try await world.memory.put(pack, Payload(try await world.memory.get(pack, limit: 1 << 30)))
+      try await world.memory.put(pack.key, Payload(try await world.memory.get(pack.key, limit: 1 << 30)))
     }
-    for read in 1...packs.count {
+    var suspects = packs.count
+    for _ in try await world.keys("packs/") {
       world.clock.advance(60)
-      #expect(try await world.verify(.budget(1)).damages.count == packs.count - read)
+      let left = try await world.verify(.budget(1)).damages.count
+      #expect(
+        left == suspects || left == suspects - 1, "each reads one pack, which may be one that nobody suspects"
+      )
+      suspects = left
     }
+    #expect(suspects == 0)
     #expect(try await world.verify(.quick).damages.isEmpty)
   }
 

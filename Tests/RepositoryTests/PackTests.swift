@@ -176,7 +176,7 @@ import Testing
   @Test("a little that is new among much that is not never holds the buffers that the reader waits for")
   func sparse() async throws {
     let store = MemoryStore()
-    let buffers = BufferPool(bufferSize: 4096, count: 4)
+    let buffers = BufferPool(bufferSize: 4096, count: 2)
     let writer = PackWriter(
       store: store, pool: pool, buffers: buffers, fileClass: .weights, sizes: .init(pack: 50_000, part: 4096),
       random: Surroundings.system.random)
