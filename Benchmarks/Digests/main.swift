@@ -52,3 +52,21 @@ measure("md5-16-avx512", CK_MD5_16_LANES_AVX512, 16, md5)
 measure("sha256-openssl", CK_SHA256_OPENSSL, 2, sha256)
 measure("sha256-1", CK_SHA256_NI, 2, sha256)
 measure("sha256-2", CK_SHA256_NI_PAIR, 16, sha256)
+
+/// What a push has to make of its files, MD5 of the file and SHA-256 of file and chunk, on one thread and in GB/s of data.
+private func measureJoint(_ name: String, _ kernel: ck_joint, _ count: Int) {
+  guard ck_joint_works(kernel) else { return }
+  let files = Array(payloads.prefix(count))
+  let seconds = (0..<rounds).map { _ in
+    var (md5, sha256) = (files.map { _ in MD5() }, (files + files).map { _ in SHA256() })
+    let start = cpuSeconds()
+    Joint.update(md5: &md5, with: files, sha256: &sha256, with: files + files, kernel: kernel)
+    return cpuSeconds() - start
+  }
+  let rate = Double(count * size) / (seconds.min() ?? 1) / 1e9
+  print(name, (rate * 100).rounded() / 100)
+}
+
+measureJoint("joint-1", CK_JOINT_1_LANE, 1)
+measureJoint("joint-4-avx512", CK_JOINT_4_LANES_AVX512, 4)
+measureJoint("joint-8-avx512", CK_JOINT_8_LANES_AVX512, 8)

@@ -29,6 +29,25 @@ import Testing
     }
   }
 
+  @Test(arguments: jointKernels)
+  func bothDigestsAtOnceAgreeWithOpenSSL(kernel: ck_joint) {
+    var generator = Seeded()
+    for counts in [(0, 0), (1, 2), (1, 9), (3, 7), (4, 8), (6, 12), (8, 16), (8, 3), (2, 40), (17, 40)] {
+      // In half of the cases long and alike, so that lanes are full for many blocks.
+      let isLong = Bool.random(using: &generator)
+      func messages(_ count: Int) -> [[UInt8]] {
+        (0..<count).map { _ in generator.bytes(isLong ? 4000 + generator.length() / 10 : generator.length()) }
+      }
+      let (first, second) = (messages(counts.0), messages(counts.1))
+      var (md5, sha256) = (first.map { _ in MD5() }, second.map { _ in SHA256() })
+      Joint.update(
+        md5: &md5, with: first.map { generator.payload($0) }, sha256: &sha256,
+        with: second.map { generator.payload($0) }, kernel: kernel)
+      #expect(md5.map { $0.finish() } == first.map { referenceMD5($0) })
+      #expect(sha256.map { $0.finish() } == second.map { referenceSHA256($0) })
+    }
+  }
+
   @Test func aStreamMayChangeItsKernelAtEveryUpdate() {
     var generator = Seeded()
     for _ in 0..<10 {
@@ -61,6 +80,7 @@ import Testing
     for streams in 0...40 {
       #expect(md5Kernels.contains(ck_md5_kernel(streams)))
       #expect(sha256Kernels.contains(ck_sha256_kernel(streams)))
+      #expect(ck_joint_kernel(streams) == CK_JOINT_NONE || jointKernels.contains(ck_joint_kernel(streams)))
     }
   }
 }

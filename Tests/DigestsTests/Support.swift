@@ -53,3 +53,4 @@ let md5Kernels = [
   CK_MD5_SCALAR, CK_MD5_4_LANES, CK_MD5_8_LANES_AVX2, CK_MD5_8_LANES_AVX512, CK_MD5_16_LANES_AVX512,
 ].filter(ck_kernel_works)
 let sha256Kernels = [CK_SHA256_OPENSSL, CK_SHA256_NI, CK_SHA256_NI_PAIR].filter(ck_kernel_works)
+let jointKernels = [CK_JOINT_1_LANE, CK_JOINT_4_LANES_AVX512, CK_JOINT_8_LANES_AVX512].filter(ck_joint_works)
