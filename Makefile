@@ -96,6 +96,7 @@ lint: ## formats, and that every script at least compiles
 bench: build ## ckbackup against its goals, beside s5cmd, rclone and restic (docs/performance.md); ARGS go to Benchmarks/bench.py
 	@scripts/setup.sh bench
 	swift build -c release --product digest-speed
+	swift build -c release --product manifest-speed
 	$(PYTHON) Benchmarks/bench.py $(ARGS)
 
 clean: ## removes what was built and installed below this directory

@@ -14,14 +14,16 @@ struct Destination: Sendable {
 
 /// Writes verified chunks into the files that a restore builds.
 ///
-/// Large aligned runs go past the page cache (O_DIRECT), which costs half the processor time and leaves the cache to others;
-/// where the file system refuses that, everything goes through it.
+/// Large runs go past the page cache (O_DIRECT), which costs half the processor time and leaves the cache to others; where the file
+/// system refuses that, everything goes through it.
 final class FileWriter: Sendable {
   private let root: OpenDirectory
   private let files: [Manifest.FileEntry]
   private let direct: Atomic<Bool>
   private static let alignment = 4096
   private static let leastDirect = 1 << 20
+  /// Bytes that are copied at once, a multiple of the alignment.
+  private static let copied = 2 << 20
 
   init(root: OpenDirectory, files: [Manifest.FileEntry]) {
     self.root = root
@@ -52,33 +54,52 @@ final class FileWriter: Sendable {
 
   private func write(_ bytes: Slice, _ file: Manifest.FileEntry, _ offset: Int) throws {
     try bytes.withBytes { memory in
-      var done = 0
-      let address = UInt(bitPattern: memory.baseAddress)
-      if direct.load(ordering: .relaxed), memory.count >= Self.leastDirect, offset % Self.alignment == 0,
-        address % UInt(Self.alignment) == 0
-      {
-        done = try writeDirect(memory, file, offset)
-      }
-      if done < memory.count {
-        try root.openForWriting(file.path).write(
-          UnsafeRawBufferPointer(rebasing: memory[done...]), at: offset + done)
+      let pages = wholePages(offset, memory.count)
+      guard direct.load(ordering: .relaxed), pages.count >= Self.leastDirect,
+        try writeDirect(memory, pages, file, offset)
+      else { return try root.openForWriting(file.path).write(memory, at: offset) }
+      if pages.count == memory.count { return }
+      // The pages in which it begins and ends have bytes of others.
+      let output = try root.openForWriting(file.path)
+      for edge in [0..<pages.lowerBound, pages.upperBound..<memory.count] where !edge.isEmpty {
+        try output.write(UnsafeRawBufferPointer(rebasing: memory[edge]), at: offset + edge.lowerBound)
       }
     }
   }
 
-  /// Writes the aligned part past the page cache; gives the number of bytes, 0 where the file system refuses.
-  private func writeDirect(_ memory: UnsafeRawBufferPointer, _ file: Manifest.FileEntry, _ offset: Int) throws
-    -> Int
-  {
-    let count = memory.count / Self.alignment * Self.alignment
+  /// The part of `count` bytes at an offset of a file that is whole pages there.
+  private func wholePages(_ offset: Int, _ count: Int) -> Range<Int> {
+    let before = (Self.alignment - offset % Self.alignment) % Self.alignment
+    return before..<max(before, before + (count - before) / Self.alignment * Self.alignment)
+  }
+
+  /// Writes whole pages past the page cache; false where the file system refuses. Memory that does not begin at a page is copied to
+  /// some that does, which costs a fraction of what the page cache would: there the kernel copies too, and on AMD's Zen 4 at a third
+  /// of the speed where the two places begin at different bytes of a page.
+  private func writeDirect(
+    _ memory: UnsafeRawBufferPointer, _ pages: Range<Int>, _ file: Manifest.FileEntry, _ offset: Int
+  ) throws -> Bool {
     do throws(SystemError) {
       let output = try root.openForWriting(file.path, flags: ck_o_direct())
-      try output.write(UnsafeRawBufferPointer(rebasing: memory[..<count]), at: offset)
-      return count
+      let whole = UnsafeRawBufferPointer(rebasing: memory[pages])
+      if UInt(bitPattern: whole.baseAddress) % UInt(Self.alignment) == 0 {
+        try output.write(whole, at: offset + pages.lowerBound)
+        return true
+      }
+      let copy = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: min(whole.count, Self.copied), alignment: Self.alignment)
+      defer { copy.deallocate() }
+      for start in stride(from: 0, to: whole.count, by: copy.count) {
+        let part = UnsafeRawBufferPointer(rebasing: whole[start..<min(start + copy.count, whole.count)])
+        copy.copyMemory(from: part)
+        try output.write(
+          UnsafeRawBufferPointer(rebasing: copy[..<part.count]), at: offset + pages.lowerBound + start)
+      }
+      return true
     } catch {
       guard error.code == EINVAL || error.code == EOPNOTSUPP else { throw error }
       direct.store(false, ordering: .relaxed)
-      return 0
+      return false
     }
   }
 
