@@ -60,7 +60,8 @@ let package = Package(
       name: "digest-speed", dependencies: ["Platform", "Digests", "CDigests"], path: "Benchmarks/Digests",
       swiftSettings: strict),
     .executableTarget(
-      name: "manifest-speed", dependencies: ["Repository"], path: "Benchmarks/Manifest", swiftSettings: strict),
+      name: "manifest-speed", dependencies: ["Repository"], path: "Benchmarks/Manifest", swiftSettings: strict
+    ),
 
     // Empty but under the thread sanitizer.
     .target(name: "MutexOrder", path: "Tests/Sanitizers", publicHeadersPath: "."),

@@ -39,7 +39,8 @@ struct LocalChunks: Sendable {
     _ = try await concurrently(pairs, limit: workers) { pair in
       var work: [(buffer: Buffer, group: [(Int, LocalCandidate)])] = []
       for group in pair {
-        work.append((try await resources.buffers.take(), group.map { ($0, candidates[$0]) }))
+        let buffer = try await resources.buffers.take(for: candidates[group[0]].offset)
+        work.append((buffer, group.map { ($0, candidates[$0]) }))
       }
       try await resources.disk.run { [work] in
         let parts = work.flatMap { read($0.group, $0.buffer) }

@@ -72,7 +72,7 @@ actor SourceReader {
         let cursor = lanes[index]
         let source = files[cursor.file]
         let length = source.cuts[cursor.nextCut]
-        guard let (buffer, range) = try await space.reserve(length) else {
+        guard let (buffer, range) = try await space.reserve(length, for: cursor.offset) else {
           full = true
           break
         }
@@ -165,14 +165,14 @@ private struct BatchSpace {
     self.limit = limit
   }
 
-  /// A range for `length` bytes, or nil where the batch has its buffers. A batch's first chunk always finds room.
-  mutating func reserve(_ length: Int) async throws -> (Buffer, Range<Int>)? {
+  /// A range for `length` bytes at `offset` of a file, or nil where the batch has its buffers. A batch's first chunk always finds room.
+  mutating func reserve(_ length: Int, for offset: Int) async throws -> (Buffer, Range<Int>)? {
     if let current, current.capacity - used >= length {
       defer { used += length }
       return (current, used..<used + length)
     }
     guard taken < limit else { return nil }
-    let buffer = try await resources.buffers.take()
+    let buffer = try await resources.buffers.take(for: offset)
     taken += 1
     // Of the two buffers the emptier one stays open for what comes.
     if current == nil || buffer.capacity - length > (current?.capacity ?? 0) - used {

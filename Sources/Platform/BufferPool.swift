@@ -1,20 +1,23 @@
 import Glibc
 import Synchronization
 
-/// A page-aligned block of memory with one writer at first and any number of readers afterwards.
+/// A block of memory with one writer at first and any number of readers afterwards.
 ///
 /// Whoever made it or took it from a `BufferPool` fills it, alone; once a `Slice` of it was handed on it is only read. That is why it
 /// may be unchecked Sendable.
 /// The last reference to go gives the memory back to its pool.
 public final class Buffer: @unchecked Sendable {
   // Sendable by the rule above: writes come before the hand-over, and after it nobody writes.
+  private let block: UnsafeMutableRawPointer
   private let base: UnsafeMutableRawPointer
   private let pool: BufferPool?
   /// Its size in bytes.
   public let capacity: Int
 
-  fileprivate init(base: UnsafeMutableRawPointer, capacity: Int, pool: BufferPool?) {
-    self.base = base
+  /// The memory begins `skipped` bytes into the block.
+  fileprivate init(block: UnsafeMutableRawPointer, skipped: Int = 0, capacity: Int, pool: BufferPool?) {
+    self.block = block
+    base = block + skipped
     self.capacity = capacity
     self.pool = pool
   }
@@ -23,12 +26,12 @@ public final class Buffer: @unchecked Sendable {
   public convenience init(copying bytes: some Collection<UInt8>) {
     let base = allocatePages(max(bytes.count, 1))
     let capacity = bytes.count
-    self.init(base: base, capacity: capacity, pool: nil)
+    self.init(block: base, capacity: capacity, pool: nil)
     UnsafeMutableRawBufferPointer(start: base, count: capacity).copyBytes(from: bytes)
   }
 
   deinit {
-    if let pool { pool.giveBack(base) } else { free(base) }
+    if let pool { pool.giveBack(block) } else { free(block) }
   }
 
   /// The memory, for its one writer. It must not be used after the buffer is gone.
@@ -115,7 +118,7 @@ public struct Payload: Sendable {
   }
 }
 
-/// A fixed number of equal, page-aligned buffers that are lent and come back by themselves.
+/// A fixed number of equal buffers that are lent and come back by themselves.
 ///
 /// It bounds the memory of a push or restore: who needs a buffer waits until one is free. Memory is touched only when
 /// a buffer is first used, and the buffer returned last is lent first, so that few pages are ever fresh.
@@ -150,8 +153,11 @@ public final class BufferPool: Sendable {
 
   /// A buffer, as soon as one is free. Waiters are served in the order they came.
   ///
+  /// It begins at the same byte of a line of the processor's cache as `offset` of a file does in memory: where these differ, AMD's Zen 4
+  /// copies a sixth slower, and at a third of the speed where they are a few bytes apart in their pages. At 0 it begins at a page.
+  ///
   /// Throws `CancellationError` where the task is cancelled while it waits.
-  public func take() async throws -> Buffer {
+  public func take(for offset: Int = 0) async throws -> Buffer {
     let id = state.withLock { state in
       state.nextWaiter += 1
       return state.nextWaiter
@@ -168,7 +174,7 @@ public final class BufferPool: Sendable {
           if let block = state.free.popLast() { return .ready(block) }
           if state.made < count {
             state.made += 1
-            return .ready(Block(base: allocatePages(bufferSize)))
+            return .ready(Block(base: allocatePages(bufferSize + cacheLine)))
           }
           state.waiters.append(Waiter(id: id, continuation: continuation))
           return .waiting
@@ -190,7 +196,7 @@ public final class BufferPool: Sendable {
       waiter?.continuation.resume(throwing: CancellationError())
     }
     state.withLock { _ = $0.cancelled.remove(id) }
-    return Buffer(base: block.base, capacity: bufferSize, pool: self)
+    return Buffer(block: block.base, skipped: offset % cacheLine, capacity: bufferSize, pool: self)
   }
 
   fileprivate func giveBack(_ base: UnsafeMutableRawPointer) {
@@ -203,6 +209,8 @@ public final class BufferPool: Sendable {
     waiter?.continuation.resume(returning: block)
   }
 }
+
+private let cacheLine = 64
 
 /// Page-aligned memory. Running out of memory for a block that the configuration allowed ends the program.
 private func allocatePages(_ size: Int) -> UnsafeMutableRawPointer {

@@ -20,6 +20,20 @@ import Testing
     #expect(places.count == 2)
   }
 
+  @Test(
+    "a buffer begins at the same byte of a cache line as the place in a file that it is for, and has its whole size there"
+  )
+  func places() async throws {
+    let pool = BufferPool(bufferSize: 4096, count: 1)
+    for offset in [0, 1, 63, 64, 4095, 1 << 40 | 7] {
+      let buffer = try await pool.take(for: offset)
+      #expect(
+        Int(bitPattern: buffer.writable.baseAddress) % 64 == offset % 64 && buffer.writable.count == 4096)
+      buffer.writable[4095] = 7
+      #expect(buffer.slice(4095..<4096).withBytes { $0[0] } == 7)
+    }
+  }
+
   @Test("who asks an empty pool waits until a buffer comes back, in the order they came")
   func waiting() async throws {
     let pool = BufferPool(bufferSize: 16, count: 1)
