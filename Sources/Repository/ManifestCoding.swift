@@ -48,7 +48,9 @@ extension Manifest {
       })
     let json = try MetadataCoding.encode(document, pretty: false)
     let modified = UInt32(truncatingIfNeeded: stamp?.seconds ?? 0)
-    let object = json.count <= Self.largestExpanded ? try Gzip.compress(json, modified: modified) : []
+    // Most of it is digests, of which level 6 saves 3 % more in four times the time.
+    let object =
+      json.count <= Self.largestExpanded ? try Gzip.compress(json, level: 1, modified: modified) : []
     guard !object.isEmpty, object.count <= Self.largestObject,
       json.count <= Gzip.largestExpanded(from: object.count), !MetadataCoding.isMostlyTiny(json)
     else {

@@ -173,6 +173,15 @@ import Testing
     }
   }
 
+  @Test(
+    "a table is compressed at the level of the first packs: who makes a lost pack anew must come to its bytes"
+  )
+  func level() throws {
+    let table = try PackTable(fileClass: .weights, entries: []).encode()
+    // zlib names its fastest and its slowest level in the header's extra flags (RFC 1952, section 2.3.1).
+    #expect(table[8] == 0)
+  }
+
   @Test("a little that is new among much that is not never holds the buffers that the reader waits for")
   func sparse() async throws {
     let store = MemoryStore()
