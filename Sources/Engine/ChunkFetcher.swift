@@ -60,7 +60,7 @@ struct ChunkFetcher: Sendable {
   ) async throws -> [Loss] {
     // Two ranges go together, since two SHA-256 chains side by side take hardly longer than one.
     let pairs = stride(from: 0, to: ranges.count, by: 2).map { Array(ranges[$0..<min($0 + 2, ranges.count)]) }
-    // Each holds two buffers and may need a third to read a chunk again; together they must never hold all.
+    // Each holds two buffers.
     let workers = max(1, min(resources.connections / 2, resources.buffers.count / 3))
     return try await concurrently(pairs, limit: workers) { pair in
       var losses: [Loss] = []
@@ -74,8 +74,8 @@ struct ChunkFetcher: Sendable {
         }
       }
       let settled = read
-      for (range, failed) in try await resources.disk.run({ try check(settled, deliver) }) {
-        losses += try await again(failed, of: range, deliver)
+      for (range, bytes, failed) in try await resources.disk.run({ try check(settled, deliver) }) {
+        losses += try await again(failed, of: range, in: bytes, deliver)
       }
       return losses
     }.flatMap { $0 }
@@ -90,27 +90,32 @@ struct ChunkFetcher: Sendable {
     try await concurrently(ranges, limit: ranges.count) { range in
       if let thaws, thaws.isAsked(range.pack) { return (range, .failure(.frozen)) }
       let buffer = try await resources.buffers.take()
-      do {
-        try await store.read(range.pack, at: range.offset, into: WritableSlice(buffer, 0..<range.length))
-      } catch StoreError.missing {
-        return (range, .failure(.damage(.missing)))
-      } catch StoreError.short(_, let expected, let received) {
-        let found = range.offset + received
-        return (range, .failure(.damage(.wrongSize(expected: range.offset + expected, found: found))))
-      } catch let error as StoreError {
-        guard let thaws, error.isArchived else { throw error }
-        try await thaws.ask(range.pack)
-        return (range, .failure(.frozen))
-      }
-      progress.add(transferred: range.length)
-      return (range, .success(buffer.slice(0..<range.length)))
+      return (range, try await load(range, into: buffer.slice(0..<range.length)))
     }
+  }
+
+  /// Reads a range into memory that nobody reads yet.
+  private func load(_ range: FetchRange, into bytes: Slice) async throws -> Result<Slice, Unread> {
+    do {
+      try await store.read(range.pack, at: range.offset, into: WritableSlice(bytes.buffer, bytes.range))
+    } catch StoreError.missing {
+      return .failure(.damage(.missing))
+    } catch StoreError.short(_, let expected, let received) {
+      let found = range.offset + received
+      return .failure(.damage(.wrongSize(expected: range.offset + expected, found: found)))
+    } catch let error as StoreError {
+      guard let thaws, error.isArchived else { throw error }
+      try await thaws.ask(range.pack)
+      return .failure(.frozen)
+    }
+    progress.add(transferred: range.length)
+    return .success(bytes)
   }
 
   /// Hands on the chunks that match; gives those that do not.
   private func check(
     _ read: [(range: FetchRange, bytes: Slice)], _ deliver: (WantedChunk, String, Slice) throws -> Void
-  ) throws -> [(FetchRange, [WantedChunk])] {
+  ) throws -> [(FetchRange, Slice, [WantedChunk])] {
     var payloads: [Payload] = []
     for (range, bytes) in read {
       for chunk in range.chunks {
@@ -119,7 +124,7 @@ struct ChunkFetcher: Sendable {
       }
     }
     var digests = SHA256.hash(each: payloads).makeIterator()
-    var failed: [(FetchRange, [WantedChunk])] = []
+    var failed: [(FetchRange, Slice, [WantedChunk])] = []
     for (range, bytes) in read {
       var wrong: [WantedChunk] = []
       for chunk in range.chunks {
@@ -131,27 +136,27 @@ struct ChunkFetcher: Sendable {
         try deliver(chunk, range.pack, bytes.sub(start..<start + chunk.length))
         progress.add(done: chunk.length)
       }
-      if !wrong.isEmpty { failed.append((range, wrong)) }
+      if !wrong.isEmpty { failed.append((range, bytes, wrong)) }
     }
     return failed
   }
 
-  /// Fetches chunks that did not match once more, one by one: the fault may have been on the way.
+  /// Fetches chunks that did not match once more, one by one: the fault may have been on the way. They go where they were, since
+  /// nobody was given these bytes, so that no buffer more is needed.
   private func again(
-    _ chunks: [WantedChunk], of range: FetchRange,
+    _ chunks: [WantedChunk], of range: FetchRange, in bytes: Slice,
     _ deliver: @escaping @Sendable (WantedChunk, String, Slice) throws -> Void
   ) async throws -> [Loss] {
     var lost: [WantedChunk] = []
     for chunk in chunks {
       let single = FetchRange(pack: range.pack, offset: chunk.offset, length: chunk.length, chunks: [chunk])
-      for (range, result) in try await load([single]) {
-        switch result {
-        case .failure(.frozen): break
-        case .failure(.damage): lost.append(chunk)
-        case .success(let bytes):
-          let wrong = try await resources.disk.run { try check([(range, bytes)], deliver) }
-          if !wrong.isEmpty { lost.append(chunk) }
-        }
+      let start = chunk.offset - range.offset
+      switch try await load(single, into: bytes.sub(start..<start + chunk.length)) {
+      case .failure(.frozen): break
+      case .failure(.damage): lost.append(chunk)
+      case .success(let bytes):
+        let wrong = try await resources.disk.run { try check([(single, bytes)], deliver) }
+        if !wrong.isEmpty { lost.append(chunk) }
       }
     }
     return lost.isEmpty ? [] : [Loss(pack: range.pack, kind: .wrongContent, chunks: lost)]

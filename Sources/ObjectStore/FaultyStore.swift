@@ -11,6 +11,8 @@ public enum Fault: Sendable {
   case truncate(to: Int)
   /// One bit of byte `at` of what was read is wrong. A byte beyond the end leaves it right.
   case flip(at: Int)
+  /// The same for every so many bytes of what a `read` gives.
+  case flipEvery(Int)
   /// A listing lacks the keys that this is true of, without saying so.
   case omit(@Sendable (_ key: String) -> Bool)
 }
@@ -70,6 +72,8 @@ public final class FaultyStore<Base: ObjectStore>: ObjectStore {
     switch fault {
     case .truncate(let count): throw StoreError.short(key: key, expected: target.count, received: count)
     case .flip(let index) where index < target.count: target.withMemory { $0[index] ^= 1 }
+    case .flipEvery(let step):
+      target.withMemory { for index in stride(from: 0, to: $0.count, by: step) { $0[index] ^= 1 } }
     default: break
     }
   }

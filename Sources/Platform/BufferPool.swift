@@ -3,7 +3,7 @@ import Synchronization
 
 /// A block of memory with one writer at first and any number of readers afterwards.
 ///
-/// Whoever made it or took it from a `BufferPool` fills it, alone; once a `Slice` of it was handed on it is only read. That is why it
+/// Whoever made it or took it from a `BufferPool` fills it, alone; bytes of which a `Slice` was handed on are only read. That is why it
 /// may be unchecked Sendable.
 /// The last reference to go gives the memory back to its pool.
 public final class Buffer: @unchecked Sendable {

@@ -237,6 +237,21 @@ private func plain(_ base: MemoryStore) -> FaultyStore<MemoryStore> {
     try await expectAll(target, scratch)
   }
 
+  @Test("an answer in which every chunk is wrong is read again chunk by chunk, in the buffers that it has")
+  func manyWrong() async throws {
+    let (world, target, scratch) = (try await World(), try await World(), try Scratch())
+    for number in 1...40 { try scratch.write("1/\(number).bin", noise(1000, seed: UInt64(number))) }
+    try await world.push("\(scratch.path)/1")
+    // The pack's end is read first, then all chunks at once.
+    let faulty = FaultyStore(world.memory) { operation, _, call in
+      operation == .read && call == 2 ? .flipEvery(500) : nil
+    }
+    let report = try await world.copy(to: target, from: faulty, in: plain(target.memory))
+    #expect(report.refused.isEmpty && report.damages.isEmpty)
+    #expect(faulty.calls(.read) == 2 + 40)
+    #expect(try await target.verify(.deep).damages.isEmpty)
+  }
+
   @Test("a snapshot that is damaged in the target is made whole by a copy, with its labels there")
   func heals() async throws {
     let (world, scratch) = try await two()
