@@ -160,3 +160,14 @@ def test_ranks_push_to_several(ck, large, tmp_path):
 ])
 def test_contradictions_are_told_before_anything_is_done(ck, checkpoint, arguments, said):
     assert said in ck("push", checkpoint, *arguments, expect=2).err
+
+
+def test_a_shares_warnings_are_told_once_also_where_the_first_repository_fails(ck, tmp_path):
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    (plain / "notes.bin").write_bytes(b"no checkpoint of any framework" * 100)
+    shutil.rmtree(tmp_path / "nas")
+    done = ck("push", plain, "--run", "demo", "--step", "1", "--rank", "0", "--world-size", "1", "--group", "job",
+              "--to", "nas", "--to", "bucket", expect=1)
+    assert "bucket: pushed demo@1" in done.out
+    assert done.err.count("is no checkpoint of a known layout") == 1, done.err

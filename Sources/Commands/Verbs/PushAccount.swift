@@ -85,8 +85,8 @@ struct PushAccount: Sendable {
     let share =
       "\(Quantity.format(bytes: report.bytes)) in \(Quantity.count(report.files, "file")), \(Quantity.format(bytes: report.addedBytes)) new"
     let who = "rank \(rank.rank) of \(rank.worldSize)"
-    checkpointWarnings = report.warnings
-    var lines: [Line] = []
+    checkpointWarnings = report.checkpointWarnings
+    var lines = report.repositoryWarnings.map(Line.warning)
     let state: String
     var snapshot: Snapshot?
     var awaited: [Int] = []

@@ -164,6 +164,7 @@ struct PushTargets: Sendable {
   private func pushShares(_ request: Push.Request) async throws -> [Outcome] {
     guard let rank = request.rank else { return [] }
     var outcomes: [Outcome] = []
+    var isFirst = true
     for (target, opened) in zip(targets, try await open()) {
       do {
         let repository = try opened.get()
@@ -174,7 +175,8 @@ struct PushTargets: Sendable {
           grace: target.environment.configuration.grace
         ).run(own)
         let account = PushAccount(report, of: rank)
-        account.show(on: environment.console, of: target.place, withCheckpoint: outcomes.isEmpty)
+        account.show(on: environment.console, of: target.place, withCheckpoint: isFirst)
+        isFirst = false
         outcomes.append(.success(account))
       } catch {
         try Task.checkCancellation()

@@ -33,8 +33,12 @@ public struct RankPush: Sendable {
     public var addedBytes: Int
     /// What was locked, where that was asked for and the snapshot is there.
     public var lock: SnapshotLock.Report?
-    /// What the user should know.
-    public var warnings: [String]
+    /// What the user should know of the checkpoint, whatever the repository.
+    public var checkpointWarnings: [String]
+    /// What the user should know of what was done in this repository.
+    public var repositoryWarnings: [String] = []
+    /// All of it.
+    public var warnings: [String] { checkpointWarnings + repositoryWarnings }
   }
 
   private let repository: Repository
@@ -87,7 +91,8 @@ public struct RankPush: Sendable {
       func report(_ outcome: Report.Outcome, besides warnings: [String] = []) -> Report {
         Report(
           outcome: outcome, run: source.run, step: source.step, files: sent.manifest.files.count,
-          bytes: sent.manifest.bytes, addedBytes: added, warnings: source.warnings + warnings)
+          bytes: sent.manifest.bytes, addedBytes: added, checkpointWarnings: source.warnings,
+          repositoryWarnings: warnings)
       }
       let join = RankJoin(repository, request, grace: grace)
       switch try await join.run(share, knowing: views) {
@@ -127,7 +132,7 @@ public struct RankPush: Sendable {
       return Report(
         outcome: .present(try await source.retag(present, in: repository)), run: source.run,
         step: source.step, files: read.manifest.files.count, bytes: read.manifest.bytes, addedBytes: 0,
-        warnings: source.warnings + source.leftOutOfRecord)
+        checkpointWarnings: source.warnings, repositoryWarnings: source.leftOutOfRecord)
     }
     return nil
   }
