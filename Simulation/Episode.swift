@@ -55,12 +55,14 @@ final class Episode: @unchecked Sendable {
   private var hasPruned = false
   /// Whether commands begin at about the same hour of some nights, so that pushes meet the prunes that condemn and delete.
   private let isNightly: Bool
+  private let readsAhead: Bool
   static let grace = 86_400.0
   /// From one night to the next, in seconds: what one prune condemns the next one removes.
   private static let day = 90_000
 
   init(seed: UInt64, checkpoints: Checkpoints, scratch: String) {
     let scheduler = Scheduler(seed: seed)
+    readsAhead = seed % 2 == 0
     self.scheduler = scheduler
     shortListings = ShortListings(seed: seed, scheduler: scheduler)
     self.checkpoints = checkpoints
@@ -359,10 +361,11 @@ final class Episode: @unchecked Sendable {
       sleep: { [scheduler] _ in _ = await scheduler.turn(Scheduler.nobody, nil) {} })
   }
 
-  /// Six small buffers, and no thread but this one.
+  /// Small buffers, enough to read ahead or not, and no thread but this one.
   var resources: Resources {
     let inline = BlockingPool(threads: 0)
     return Resources(
-      buffers: BufferPool(bufferSize: 1 << 16, count: 6), disk: inline, processors: inline, connections: 3)
+      buffers: BufferPool(bufferSize: 1 << 16, count: readsAhead ? 14 : 6), disk: inline, processors: inline,
+      connections: 3)
   }
 }

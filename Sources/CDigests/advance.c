@@ -112,6 +112,7 @@ void ck_advance(ck_job *jobs, size_t count, ck_kernel name) {
 
 void ck_advance_jointly(ck_job *md5, size_t md5_count, ck_job *sha256, size_t sha256_count, ck_joint name) {
   const joint_kernel *k = ck_joint_kernel_of(name);
+  if (k->lanes == 0) return;
   lanes m = {.count = k->lanes, .next = md5, .end = md5 + md5_count};
   lanes s = {.count = 2 * k->lanes, .next = sha256, .end = sha256 + sha256_count};
   uint32_t unused[8] = {0};

@@ -88,12 +88,12 @@ private actor ReadAhead {
   func next() async throws -> [SourceChunk]? {
     if isAtEnd { return nil }
     let task = pending ?? Task { [reader] in try await reader.next() }
-    pending = nil
+    // A task that failed stays, and fails again: what it was to read must not be passed over.
+    pending = task
     let batch = try await task.joined
     try Task.checkCancellation()
     isAtEnd = batch.isEmpty
-    if isAtEnd { return nil }
-    if isAhead { pending = Task { [reader] in try await reader.next() } }
-    return batch
+    pending = isAhead && !isAtEnd ? Task { [reader] in try await reader.next() } : nil
+    return isAtEnd ? nil : batch
   }
 }

@@ -19,7 +19,7 @@ public struct Resources: Sendable {
   private static let mostBuffers = 22
   private static let fewestBuffers = 5
   private static let mostInBatch = 8
-  /// Buffers that an upload may need besides its batches of chunks.
+  /// Buffers that are left to an upload besides its two batches of chunks: one in which it gathers, and one on its way.
   private static let buffersOfUpload = 2
 
   /// How many uploads share the buffers.
@@ -71,6 +71,6 @@ public struct Resources: Sendable {
 
   /// How many buffers a batch of a push may fill. Each upload may keep one besides, in which it gathers what waits for more.
   var pushBatchBuffers: Int {
-    readsAhead ? batchBuffers : min(Self.mostInBatch, buffers.count - uploads)
+    readsAhead ? batchBuffers : max(1, min(Self.mostInBatch, buffers.count - uploads))
   }
 }

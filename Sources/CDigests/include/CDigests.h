@@ -77,7 +77,8 @@ ck_stream ck_sha256_start(void);
 /// free; no two may share a stream. `kernel` must be one of the streams' digest that works here.
 void ck_advance(ck_job *jobs, size_t count, ck_kernel kernel);
 
-/// The same for jobs of both digests, as far as there are enough of each to fill most lanes. The rest is for `ck_advance`.
+/// The same for jobs of both digests, as far as there are enough of each to fill most lanes; CK_JOINT_NONE has none. The rest is
+/// for `ck_advance`.
 void ck_advance_jointly(ck_job *md5, size_t md5_count, ck_job *sha256, size_t sha256_count, ck_joint kernel);
 
 /// The digest of what a stream has taken so far. The stream is not changed and may go on.
