@@ -74,8 +74,8 @@ final class FileWriter: Sendable {
   }
 
   /// Writes whole pages past the page cache; false where the file system refuses. Memory that does not begin at a page is copied to
-  /// some that does, which costs a fraction of what the page cache would: there the kernel copies too, and on AMD's Zen 4 at a third
-  /// of the speed where the two places begin at different bytes of a page.
+  /// some that does, which costs a fraction of what the page cache would: there the kernel copies too, and on AMD's Zen 4 at less
+  /// than half the speed where the two places begin a few bytes apart in their pages.
   private func writeDirect(
     _ memory: UnsafeRawBufferPointer, _ pages: Range<Int>, _ file: Manifest.FileEntry, _ offset: Int
   ) throws -> Bool {
