@@ -86,8 +86,9 @@ public struct ChunkBatch: Sendable {
     return md5Results(jobs)
   }
 
-  /// What both passes give.
+  /// What both passes give, of a batch that `isJoint`.
   public func jointPass() -> (sha256: SHA256Results, md5: [MD5?]) {
+    precondition(isJoint, "a joint pass takes files that have both digests")
     var (sha256, md5) = (sha256Jobs(), md5Jobs())
     // Files first: each reads a chunk at the same time as one of the lanes that hash chunks, and all of them end together.
     var order = Array(chunks.count..<sha256.count)

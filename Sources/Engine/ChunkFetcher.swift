@@ -60,7 +60,7 @@ struct ChunkFetcher: Sendable {
   ) async throws -> [Loss] {
     // Two ranges go together, since two SHA-256 chains side by side take hardly longer than one.
     let pairs = stride(from: 0, to: ranges.count, by: 2).map { Array(ranges[$0..<min($0 + 2, ranges.count)]) }
-    // Each holds two buffers.
+    // Each holds two buffers; a third of all is left to whoever keeps what it is given.
     let workers = max(1, min(resources.connections / 2, resources.buffers.count / 3))
     return try await concurrently(pairs, limit: workers) { pair in
       var losses: [Loss] = []

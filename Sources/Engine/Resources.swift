@@ -65,8 +65,8 @@ public struct Resources: Sendable {
     max(1, min(Self.mostInBatch, (buffers.count - 2 - uploads * Self.buffersOfUpload) / 2))
   }
 
-  /// Whether a push reads a batch while it hashes and sends the one before. Digests are made side by side, and those of fewer than four
-  /// chunks cost twice as much: where there is no room for two batches of that many, there is one at a time, as large as it can be.
+  /// Whether a push reads a batch while it hashes and sends the one before. Digests are made side by side, and those of one
+  /// chunk alone cost twice as much as those of four: where there is no room for two batches of that many, there is one at a time, as large as it can be.
   var readsAhead: Bool { batchBuffers >= 4 }
 
   /// How many buffers a batch of a push may fill. Each upload may keep one besides, in which it gathers what waits for more.
