@@ -9,6 +9,8 @@ os.environ["DS_ACCELERATOR"] = "cpu"
 import deepspeed  # noqa: E402
 import torch  # noqa: E402
 
+from process_end import exit_without_teardown  # noqa: E402
+
 
 def main(rank, port, stage, folder, steps, load=None):
     os.environ.update(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
@@ -32,6 +34,7 @@ def main(rank, port, stage, folder, steps, load=None):
     with open(f"{folder}/../losses-{rank}.json", "w") as file:
         json.dump(losses, file)
     torch.distributed.destroy_process_group()
+    exit_without_teardown()
 
 
 main(*sys.argv[1:])
