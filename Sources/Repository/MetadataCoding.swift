@@ -45,7 +45,21 @@ enum MetadataCoding {
   static func isMostlyTiny(_ bytes: [UInt8]) -> Bool {
     let most = 100_000 + bytes.count / 8
     guard bytes.count > most else { return false }
-    return bytes.reduce(0) { $0 + ($1 == UInt8(ascii: ",") ? 1 : 0) } > most
+    let comma = UInt8(ascii: ",")
+    guard bytes.reduce(0, { $0 + ($1 == comma ? 1 : 0) }) > most else { return false }
+    // So many commas may also stand in the names of files.
+    var (commas, isText, isEscaped) = (0, false, false)
+    for byte in bytes {
+      if isText {
+        if !isEscaped, byte == UInt8(ascii: "\"") { isText = false }
+        isEscaped = !isEscaped && byte == UInt8(ascii: "\\")
+      } else if byte == UInt8(ascii: "\"") {
+        isText = true
+      } else if byte == comma {
+        commas += 1
+      }
+    }
+    return commas > most
   }
 
   /// Holds a decoded `format` to the formats that this program knows.

@@ -87,6 +87,16 @@ import Testing
     }
   }
 
+  @Test("values that nest 32 deep are read below a key that nobody knows, and those that nest deeper refused")
+  func depth() throws {
+    struct Probe: Decodable { let format: Int }
+    func nested(_ depth: Int) -> String {
+      #"{"format":1,"later":\#(String(repeating: "[", count: depth))\#(String(repeating: "]", count: depth))}"#
+    }
+    #expect(try decode(Probe.self, nested(32)).format == 1)
+    #expect(throws: FormatError.self) { try decode(Probe.self, nested(33)) }
+  }
+
   @Test("escapes, white space and whole numbers in any spelling are read as JSON has them")
   func spellings() throws {
     #expect(

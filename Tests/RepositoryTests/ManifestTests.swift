@@ -60,6 +60,18 @@ func sampleManifest() throws -> Manifest {
     #expect(try Manifest.decode(manifest.encode(), object: "m") == manifest)
   }
 
+  @Test("names of commas, quotes and backslashes are no values, however many there are")
+  func commas() throws {
+    var manifest = try sampleManifest()
+    manifest.links = try (0..<1000).map { number in
+      let name = String(repeating: #","\"#, count: 80) + "\(number)"
+      return .init(
+        path: try RelativePath(name), target: [0x2c], modified: Timestamp(seconds: Int64(number)))
+    }
+    manifest.id = hex(SHA256.hash(manifest.sha256Sums).prefix(8))
+    #expect(try Manifest.decode(manifest.encode(), object: "m") == manifest)
+  }
+
   @Test(
     "what no push can have written is refused",
     arguments: [
