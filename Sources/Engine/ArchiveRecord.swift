@@ -52,6 +52,8 @@ public struct ArchiveRecord: Sendable {
   var attachments: [Attachment]
 
   /// Puts all objects of the record, `record.json` last.
+  ///
+  /// - Throws: `StoreError`; `FormatError.tooLarge`; what an attachment's reading throws.
   func write(to store: any ObjectStore) async throws {
     var document = document
     let folder = snapshot.record
@@ -66,7 +68,13 @@ public struct ArchiveRecord: Sendable {
     }
     try await store.put(folder + "SHA256SUMS", Payload(manifest.sha256Sums))
     try await store.put(folder + "MD5SUMS", Payload(manifest.md5Sums))
-    try await store.put(folder + "record.json", Payload(try document.encode()))
+    let record = try document.encode()
+    guard record.count <= Self.largestRecord else {
+      throw FormatError.tooLarge(
+        object: "the archive record of \(snapshot.address)",
+        detail: "hyper-parameters, results and log have more than \(Self.largestRecord) bytes")
+    }
+    try await store.put(folder + "record.json", Payload(record))
   }
 
   /// A name as an object's: percent-encoded, short, and different for each index where it had to be cut.
@@ -82,6 +90,8 @@ public struct ArchiveRecord: Sendable {
       let bytes = try await repository.store.get(snapshot.record + "record.json", limit: largestRecord)
       return try RecordDocument.decode(bytes)
     } catch StoreError.missing {
+      return nil
+    } catch StoreError.tooLarge {
       return nil
     } catch is DecodingError {
       return nil

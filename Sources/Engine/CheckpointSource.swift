@@ -26,6 +26,9 @@ struct CheckpointSource: Sendable {
   private let parameters: [String: JSONValue]
   private let results: [String: JSONValue]
   private let holes: [RelativePath: [Range<Int>]]
+  /// All metrics, and those of them that the marker tells.
+  private let metrics: [String: Double]
+  private let summaryMetrics: [String: Double]
 
   /// A hole from this size on begins and ends a chunk, so that few zeros are stored with the data; in bytes.
   private static let leastCutHole = 1 << 20
@@ -33,6 +36,7 @@ struct CheckpointSource: Sendable {
   /// Looks at the checkpoint, once its save has ended, and at the files that go with it: headers and small files only.
   ///
   /// - Throws: `EngineError.incomplete`, `.stillBeingWritten`, `.vanished`, `.skipped`, `.nothingToPush`, `.badRun`, `.tooLargeForRecord`;
+  ///   `FormatError.tooLarge`;
   ///   `SystemError`, `CancellationError`.
   static func look(
     _ request: Push.Request, _ repository: Repository, _ resources: Resources, _ progress: Progress
@@ -109,6 +113,15 @@ struct CheckpointSource: Sendable {
         SourceFile(
           path: path, status: status, fileClass: inspection.classifier.fileClass(of: path), cuts: cuts))
     }
+    metrics = inspection.findings.metrics.merging(request.metrics) { _, given in given }
+    let asked = Set(request.metrics.keys).union([inspection.findings.best?.name].compactMap(\.self))
+    let summary = SummaryMetrics(of: metrics, asked: asked)
+    summaryMetrics = summary.chosen
+    if summary.leftOut > 0 {
+      warnings.append(
+        "of its \(metrics.count) metrics list and show tell \(summary.chosen.count); all are in the archive record."
+      )
+    }
     let facts = ArchiveFacts(of: inspection)
     let given = try Self.attachments(request)
     self.request = request
@@ -127,6 +140,17 @@ struct CheckpointSource: Sendable {
     self.parameters = try Self.values(given, .hyperparameters)
     self.results = try Self.values(given, .evaluation)
     self.warnings = warnings
+    try checkMarker()
+  }
+
+  /// Throws `FormatError.tooLarge` where no marker can hold what the user says of the checkpoint: before all is sent.
+  private func checkMarker() throws {
+    let empty = Manifest(
+      id: "", run: run, step: step, time: Timestamp(seconds: 0), kind: .directory, root: nil, packs: [],
+      files: [], links: [], directories: [])
+    let marker = snapshot(
+      of: empty, addedBytes: 0, at: .init(key: "", sha256: "", size: 0), replacing: nil)
+    _ = try marker.encode()
   }
 
   /// The same checkpoint with only some of its files.
@@ -142,10 +166,6 @@ struct CheckpointSource: Sendable {
   var isComplete: Bool { faults.isEmpty }
   /// Sum of the files' sizes in bytes.
   var bytes: Int { files.reduce(0) { $0 + $1.status.size } }
-
-  private var metrics: [String: Double] {
-    inspection.findings.metrics.merging(request.metrics) { _, given in given }
-  }
 
   // MARK: - What is stored
 
@@ -197,7 +217,7 @@ struct CheckpointSource: Sendable {
       complete: isComplete, files: manifest.files.count,
       bytes: manifest.bytes,
       addedBytes: addedBytes,
-      metrics: metrics, tags: Set((former?.tags ?? []) + request.tags).sorted(),
+      metrics: summaryMetrics, tags: Set((former?.tags ?? []) + request.tags).sorted(),
       milestone: request.isMilestone || former?.milestone == true, note: request.note ?? former?.note,
       manifest: reference)
   }
@@ -211,7 +231,7 @@ struct CheckpointSource: Sendable {
       complete: snapshot.complete,
       remarks: faults + inspection.tree.skipped.map(\.sentence),
       note: request.note,
-      metrics: snapshot.metrics,
+      metrics: metrics,
       best: findings.best.map {
         .init(metric: $0.name, value: $0.value, step: $0.step, greaterIsBetter: $0.greaterIsBetter)
       },

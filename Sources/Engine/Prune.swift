@@ -372,7 +372,7 @@ extension FormatError {
   /// The object and what is wrong with it, in a few words.
   var objectAndDetail: String {
     switch self {
-    case .invalid(let object, let detail): "\(object): \(detail)"
+    case .invalid(let object, let detail), .tooLarge(let object, let detail): "\(object): \(detail)"
     case .digestMismatch(let object): "\(object) does not match its digest"
     case .missing(let object): "\(object) is missing"
     case .newerFormat(let object, let format):

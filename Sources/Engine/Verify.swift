@@ -294,7 +294,8 @@ extension Damage {
     switch error {
     case .missing(let key): (object, kind) = (key, .missing)
     case .digestMismatch(let key): (object, kind) = (key, .wrongContent)
-    case .invalid(let key, let detail): (object, kind) = (key, .unreadable(detail))
+    case .invalid(let key, let detail), .tooLarge(let key, let detail):
+      (object, kind) = (key, .unreadable(detail))
     case .newerFormat(let key, let format):
       (object, kind) = (key, .unreadable("it has format \(format), which is newer than this program"))
     case .noRepository(let place), .occupied(let place, _), .exists(let place):

@@ -9,6 +9,9 @@ public struct DeletionRecord: Sendable {
     var objects: [String]
   }
 
+  /// The most bytes of a record.
+  fileprivate static let largest = 256 << 20
+
   /// The record's own key.
   public let key: String
   /// When it was written, by the store's clock.
@@ -36,7 +39,7 @@ extension Repository {
       object -> DeletionRecord? in
       let bytes: [UInt8]
       do {
-        bytes = try await store.get(object.key, limit: 256 << 20)
+        bytes = try await store.get(object.key, limit: DeletionRecord.largest)
       } catch StoreError.missing {
         return nil
       }
@@ -50,7 +53,9 @@ extension Repository {
     let now = surroundings.now()
     let key = ObjectKey.deletions + ULID.make(at: now, random: surroundings.random(10)) + ".json"
     let document = DeletionRecord.Document(format: repositoryFormat, created: now, objects: objects.sorted())
-    try await store.put(key, Payload(MetadataCoding.encode(document)))
+    let bytes = try MetadataCoding.encode(
+      document, upTo: DeletionRecord.largest, object: key, detail: "it lists too many objects")
+    try await store.put(key, Payload(bytes))
     return key
   }
 }

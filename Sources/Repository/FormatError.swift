@@ -14,12 +14,14 @@ public enum FormatError: Error, Equatable, Sendable {
   case missing(object: String)
   /// An object cannot be what it claims to be: `detail` says what is impossible in it.
   case invalid(object: String, detail: String)
+  /// An object was not written, since no reader would take it: `detail` says of what there is too much.
+  case tooLarge(object: String, detail: String)
 
   /// Whether it means damage in the store, as against wrong use.
   public var isDamage: Bool {
     switch self {
     case .digestMismatch, .invalid, .missing: true
-    case .noRepository, .occupied, .exists, .newerFormat: false
+    case .noRepository, .occupied, .exists, .newerFormat, .tooLarge: false
     }
   }
 }

@@ -25,6 +25,9 @@ public struct Ledger: Equatable, Sendable {
     var packs: [String: Proof]
   }
 
+  /// The most bytes of an object of the ledger.
+  fileprivate static let largest = 256 << 20
+
   /// The newest proof of each pack, by key.
   public var proofs: [String: Proof]
 
@@ -71,7 +74,7 @@ extension Repository {
       do {
         let parts = try await concurrently(objects, limit: Self.parallelFetches) {
           object -> (String, Ledger)? in
-          let bytes = try await store.get(object.key, limit: 256 << 20)
+          let bytes = try await store.get(object.key, limit: Ledger.largest)
           do {
             return (object.key, try Ledger.decode(bytes, object: object.key))
           } catch FormatError.invalid {
@@ -92,7 +95,9 @@ extension Repository {
   public func write(_ ledger: Ledger, replacing keys: [String]) async throws {
     let key = ObjectKey.ledger + ULID.make(at: surroundings.now(), random: surroundings.random(10)) + ".json"
     let document = Ledger.Document(format: repositoryFormat, packs: ledger.proofs)
-    try await store.put(key, Payload(MetadataCoding.encode(document, pretty: false)))
+    let bytes = try MetadataCoding.encode(
+      document, pretty: false, upTo: Ledger.largest, object: key, detail: "it lists too many packs")
+    try await store.put(key, Payload(bytes))
     try await store.delete(keys)
   }
 }

@@ -12,7 +12,7 @@ extension Manifest {
   static let largestPack = 1 << 38
 
   /// The manifest as its object's bytes: gzip over JSON, with the time of `stamp` in gzip's header where one is given. Throws
-  /// `.invalid` where it would be larger than what `decode` takes.
+  /// `.tooLarge` where `decode` would not take it.
   public func encode(stamp: Timestamp? = nil) throws(FormatError) -> [UInt8] {
     func octal(_ mode: UInt32) -> String {
       let digits = String(mode, radix: 8)
@@ -54,7 +54,10 @@ extension Manifest {
     guard !object.isEmpty, object.count <= Self.largestObject,
       json.count <= Gzip.largestExpanded(from: object.count), !MetadataCoding.isMostlyTiny(json)
     else {
-      throw .invalid(object: "manifest of \(run)@\(step)", detail: "it has too many files and chunks")
+      throw .tooLarge(
+        object: "the manifest of \(run)@\(step)",
+        detail: "there are too many files and chunks for one snapshot. Push parts of it as runs of their own."
+      )
     }
     return object
   }

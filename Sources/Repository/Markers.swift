@@ -13,7 +13,6 @@ public struct SnapshotListing: Sendable {
 }
 
 extension Repository {
-  private static let largestMarker = 1 << 20
   /// So many markers are fetched before their copies are written.
   private static let markersInBatch = 1000
 
@@ -74,7 +73,7 @@ extension Repository {
     _ object: ObjectInfo
   ) async throws -> Result<(Snapshot, MarkerCopies.Copy?)?, FormatError> {
     do {
-      let bytes = try await store.get(object.key, limit: Self.largestMarker)
+      let bytes = try await store.get(object.key, limit: Snapshot.largestMarker)
       return .success(
         (try Snapshot.decode(bytes, key: object.key), .init(of: object, bytes, opaque: store.hasOpaqueETags)))
     } catch StoreError.missing {
@@ -89,9 +88,11 @@ extension Repository {
   /// The snapshot whose marker has a key, as the store has it now, or nil where there is none that can be read.
   public func snapshot(at key: String) async throws -> Snapshot? {
     do {
-      let bytes = try await store.get(key, limit: Self.largestMarker)
+      let bytes = try await store.get(key, limit: Snapshot.largestMarker)
       return try? Snapshot.decode(bytes, key: key)
     } catch StoreError.missing {
+      return nil
+    } catch StoreError.tooLarge {
       return nil
     }
   }

@@ -62,6 +62,17 @@ enum MetadataCoding {
     return commas > most
   }
 
+  /// The bytes of an object that is read again up to `largest` bytes. Throws `.tooLarge` with `detail` where there are more.
+  static func encode(
+    _ value: some Encodable, pretty: Bool = true, upTo largest: Int, object: String, detail: String
+  ) throws(FormatError) -> [UInt8] {
+    let bytes = try encode(value, pretty: pretty)
+    guard bytes.count <= largest, !isMostlyTiny(bytes) else {
+      throw .tooLarge(object: object, detail: detail)
+    }
+    return bytes
+  }
+
   /// Holds a decoded `format` to the formats that this program knows.
   static func check(format: Int, object: String) throws(FormatError) {
     if format > repositoryFormat { throw .newerFormat(object: object, format: format) }

@@ -13,11 +13,14 @@ public final class PackWriter {
     public var pack: Int
     /// All parts but the last have this size; S3 asks for at least 5 MiB.
     public var part: Int
+    /// A pack is closed when it has so many chunks, so that its table can be read again whatever their size is.
+    public var chunks: Int
 
     /// Sizes of packs and parts.
-    public init(pack: Int, part: Int) {
+    public init(pack: Int, part: Int, chunks: Int = 1_000_000) {
       self.pack = pack
       self.part = part
+      self.chunks = chunks
     }
 
     /// 1 GiB packs in parts of 16 MiB.
@@ -60,7 +63,8 @@ public final class PackWriter {
     self.pool = pool
     self.buffers = buffers
     self.fileClass = fileClass
-    self.sizes = Sizes(pack: sizes.pack, part: min(sizes.part, buffers.bufferSize))
+    self.sizes = Sizes(
+      pack: sizes.pack, part: min(sizes.part, buffers.bufferSize), chunks: sizes.chunks)
     self.random = random
     given = nil
   }
@@ -99,7 +103,9 @@ public final class PackWriter {
 
   private func sendSealed() async throws {
     guard let pack = open else { return }
-    let isFull = pack.size >= sizes.pack || pack.size / sizes.part >= Sizes.mostParts - 1
+    let isFull =
+      pack.size >= sizes.pack || pack.size / sizes.part >= Sizes.mostParts - 1
+      || pack.entries.count >= sizes.chunks
     if isFull, given == nil { return try await close() }
     // A pack that fits a single part is put as a whole, so the first part waits until there is a second.
     let isMultipart = upload != nil || pack.sealed.count > 1 || pack.part.count > 0

@@ -75,7 +75,9 @@ extension Repository {
 
   /// Stores a part: the share is whole then.
   public func write(_ part: RankPart, of share: RankShare) async throws {
-    try await store.put(share.part, Payload(MetadataCoding.encode(part)))
+    let bytes = try MetadataCoding.encode(
+      part, upTo: RankPart.largest, object: share.part, detail: "the process lacks too many files")
+    try await store.put(share.part, Payload(bytes))
   }
 
   /// Stores the manifest of a share's files and gives the reference to it.

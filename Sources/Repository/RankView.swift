@@ -53,7 +53,7 @@ public struct RankView: Equatable, Sendable {
     return hex(SHA256.hash(text).prefix(8))
   }
 
-  /// Its object's bytes, with the name of the group for people. Throws `FormatError.invalid` where it cannot be written.
+  /// Its object's bytes, with the name of the group for people. Throws `FormatError.tooLarge` where it has too many files.
   public func encode(group: String) throws(FormatError) -> [UInt8] {
     let document = Document(
       format: repositoryFormat, group: group,
@@ -62,7 +62,12 @@ public struct RankView: Equatable, Sendable {
         return .init(
           path: path.text, pathBase64: path.base64, size: file.size, mtime: file.modified.nanoseconds)
       })
-    return try Gzip.compress(try MetadataCoding.encode(document, pretty: false))
+    let (object, detail) = ("the view of a process", "it has too many files")
+    let bytes = try Gzip.compress(
+      try MetadataCoding.encode(
+        document, pretty: false, upTo: Self.largestExpanded, object: object, detail: detail))
+    guard bytes.count <= Self.largestObject else { throw .tooLarge(object: object, detail: detail) }
+    return bytes
   }
 
   /// The name of the group that a view's bytes tell, held to the token that stands for it; nil where they tell none.

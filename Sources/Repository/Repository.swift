@@ -89,12 +89,12 @@ public struct Repository: Sendable {
 
   /// Writes a marker: commits a snapshot, or changes its tags.
   ///
-  /// - Throws: `FormatError.invalid` for a run or step that no reader would find again; `StoreError`.
+  /// - Throws: `FormatError.invalid` for a run or step that no reader would find again, `.tooLarge`; `StoreError`.
   public func write(_ snapshot: Snapshot) async throws {
     guard ObjectKey.parse(marker: snapshot.key) != nil else {
       throw FormatError.invalid(object: snapshot.key, detail: "no snapshot can have this run and step")
     }
-    try await store.put(snapshot.key, Payload(MetadataCoding.encode(snapshot)))
+    try await store.put(snapshot.key, Payload(snapshot.encode()))
   }
 
   /// The manifest of a snapshot, held to the digest in its marker.

@@ -4,6 +4,9 @@ import Platform
 ///
 /// Tags, milestone and note may change later; everything else is as it was pushed.
 public struct Snapshot: Codable, Equatable, Sendable {
+  /// The most bytes that a marker may have.
+  static let largestMarker = 1 << 20
+
   /// Whether one directory or one file was pushed.
   public enum Kind: String, Codable, Sendable {
     case directory
@@ -94,6 +97,15 @@ public struct Snapshot: Codable, Equatable, Sendable {
   public var key: String { ObjectKey.marker(run: run, step: step, id: id) }
   /// The folder of its archive record.
   public var record: String { ObjectKey.record(besides: manifest.key) }
+
+  /// The bytes of its marker.
+  ///
+  /// Throws `FormatError.tooLarge` where labels, note and metrics are more than a marker can hold.
+  package func encode() throws(FormatError) -> [UInt8] {
+    try MetadataCoding.encode(
+      self, upTo: Self.largestMarker, object: "the marker of \(address)",
+      detail: "its labels, note and metrics are more than \(Self.largestMarker) bytes")
+  }
 
   /// Reads a marker and holds it to its own key.
   ///

@@ -38,6 +38,64 @@ import Testing
     #expect(try await world.verify(.deep).damages.isEmpty)
   }
 
+  @Test(
+    "of very many metrics the marker tells those that were asked for and those with the shortest names, and the record all"
+  )
+  func manyMetrics() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    let checkpoint = "\(scratch.path)/checkpoint-20"
+    try #require(system("cp -r \(fixtures)/hf_full/checkpoint-20 \(checkpoint)") == 0)
+    let results = (0..<20_000).map { #""eval_results_of_the_task_number_\#($0)": 0.5"# }
+    let row = #"{"step": 20, "loss": 0.25, \#(results.joined(separator: ", "))}"#
+    let state = """
+      {"global_step": 20, "epoch": 2.0, "best_metric": 4.0, "best_global_step": 10, "log_history": [\(row)]}
+      """
+    try scratch.write("checkpoint-20/trainer_state.json", Array(state.utf8))
+    let mine = String(repeating: "mine", count: 50)
+    let pushed = try await world.push(checkpoint) { $0.metrics = [mine: 1] }
+    #expect(pushed.warnings.contains { $0.contains("20004 metrics") })
+
+    let repository = try await world.repository()
+    let listing = try await repository.snapshots()
+    let listed = try #require(listing.snapshots.first)
+    #expect(listing.unreadable.isEmpty && listed == pushed.snapshot)
+    #expect(listed.metrics["loss"] == 0.25 && listed.metrics["epoch"] == 2 && listed.metrics[mine] == 1)
+    #expect((500..<1000).contains(listed.metrics.count))
+    let record = try #require(try await ArchiveRecord.read(of: listed, from: repository))
+    #expect(record.metrics.count == 20_004)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
+  @Test("a note that no marker can hold is refused before anything is sent")
+  func longNote() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let before = try await world.keys("")
+    let error = await #expect(throws: FormatError.self) {
+      try await world.push("\(scratch.path)/checkpoint-1") {
+        $0.note = String(repeating: "n", count: 1 << 20)
+      }
+    }
+    guard case .tooLarge? = error else {
+      Issue.record("\(String(describing: error))")
+      return
+    }
+    #expect(try await world.keys("") == before)
+  }
+
+  @Test("a marker or record that is too large to be read is replaced by the next push")
+  func tooLargeMarker() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let first = try await world.push("\(scratch.path)/checkpoint-1").snapshot
+    try await world.memory.put(first.key, Payload([UInt8](repeating: 0x20, count: 2 << 20)))
+    #expect(try await world.repository().snapshots().unreadable.count == 1)
+    let second = try await world.push("\(scratch.path)/checkpoint-1").snapshot
+    #expect(second.key == first.key)
+    #expect(try await world.repository().snapshots().unreadable.isEmpty)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
   @Test("the digest lists of a restored record hold for the restored files, by coreutils")
   func coreutils() async throws {
     let (world, scratch) = (try await World(), try Scratch())

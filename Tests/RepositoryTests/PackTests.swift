@@ -182,6 +182,24 @@ import Testing
     #expect(table[8] == 0)
   }
 
+  @Test("a pack is closed when it has as many chunks as its table may list, however small they are")
+  func manyChunks() async throws {
+    let store = MemoryStore()
+    let writer = PackWriter(
+      store: store, pool: pool, buffers: BufferPool(bufferSize: 4096, count: 3), fileClass: .weights,
+      sizes: .init(pack: 1 << 30, part: 1000, chunks: 7), random: Surroundings.system.random)
+    for (id, slice) in try sampleChunks(20, of: 3) {
+      _ = writer.append(id, slice)
+      try await writer.sendFullParts()
+    }
+    let repository = try await openRepository(in: store)
+    var counts: [Int] = []
+    for pack in try await writer.finish() {
+      counts.append(try await repository.table(ofPack: pack.key, size: pack.size).entries.count)
+    }
+    #expect(counts == [7, 7, 6])
+  }
+
   @Test("a little that is new among much that is not never holds the buffers that the reader waits for")
   func sparse() async throws {
     let store = MemoryStore()

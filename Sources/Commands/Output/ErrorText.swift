@@ -261,6 +261,8 @@ struct ErrorText: Sendable {
       damage(object, "is missing from the repository")
     case .invalid(let object, let detail):
       damage(object, "cannot be used: \(detail)")
+    case .tooLarge(let object, let detail):
+      ErrorText("\(object) was not written, since nothing could read it again: \(detail)", code: .failed)
     }
   }
 

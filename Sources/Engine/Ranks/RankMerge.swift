@@ -85,12 +85,13 @@ struct RankMerge: Sendable {
   func snapshot(at reference: Snapshot.ManifestReference, replacing former: Snapshot?) -> Snapshot {
     let parts = shares.map(\.part)
     let markers = parts.map(\.snapshot)
+    let metrics = markers.reduce(into: [:]) { $0.merge($1.metrics) { first, _ in first } }
     return Snapshot(
       id: manifest.id, run: manifest.run, step: manifest.step, time: manifest.time, kind: .directory,
       layout: markers.lazy.map(\.layout).first { $0 != "plain" } ?? markers[0].layout,
       complete: absences.isEmpty && markers.allSatisfy(\.complete), files: manifest.files.count,
       bytes: manifest.bytes, addedBytes: markers.reduce(0) { $0 + $1.addedBytes },
-      metrics: markers.reduce(into: [:]) { $0.merge($1.metrics) { first, _ in first } },
+      metrics: SummaryMetrics(of: metrics).chosen,
       tags: Set(markers.flatMap(\.tags) + (former?.tags ?? [])).sorted(),
       milestone: former?.milestone == true || markers.contains(where: \.milestone),
       note: note(markers) ?? former?.note, manifest: reference)
@@ -112,7 +113,7 @@ struct RankMerge: Sendable {
     document.layout = snapshot.layout
     document.complete = snapshot.complete
     document.note = snapshot.note
-    document.metrics = snapshot.metrics
+    document.metrics.merge(snapshot.metrics) { _, joined in joined }
     document.remarks = absences
     document.worldSize = max(document.worldSize ?? 0, shares.count)
     document.files = []
