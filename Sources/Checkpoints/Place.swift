@@ -16,7 +16,7 @@ public struct Place: Equatable, Sendable {
 
   /// The place of an absolute path without links, which need not be there.
   package init(_ absolute: String, isFile: Bool) {
-    components = absolute.split(separator: "/").map(String.init)
+    components = PathText.components(absolute)
     self.isFile = isFile
   }
 

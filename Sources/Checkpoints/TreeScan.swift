@@ -21,13 +21,7 @@ extension Tree {
 
   /// A link to a file is resolved first, so that the file is opened under the name it has in its own directory.
   private static func single(_ path: String) throws(SystemError) -> Tree {
-    guard let resolved = realpath(path, nil) else { throw .last("open", path) }
-    defer { free(resolved) }
-    let full = String(cString: resolved)
-    guard let slash = full.lastIndex(of: "/"),
-      let name = try? RelativePath(String(full[full.index(after: slash)...]))
-    else { throw SystemError(operation: "open", path: path, code: EINVAL) }
-    let root = try OpenDirectory(slash == full.startIndex ? "/" : String(full[..<slash]))
+    let (root, name) = try OpenDirectory.holding(path)
     let status = try root.open(name).status
     let entry = Entry(path: name, kind: .file(status), attributes: Attributes(status))
     return Tree(root: root, isSingleFile: true, rootAttributes: nil, entries: [entry], skipped: [])

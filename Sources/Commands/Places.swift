@@ -1,21 +1,23 @@
 import Glibc
+import Platform
 
 /// Where paths lead, links resolved, so that a command never replaces or swallows the place that it works with.
 enum Places {
   /// The components of the absolute path that `path` leads to; what does not exist yet is taken as it is written.
-  static func components(_ path: String) -> [Substring] {
-    var rest: [Substring] = []
+  static func components(_ path: String) -> [String] {
+    var rest: [String] = []
     var existing = path.isEmpty ? "." : path
     while true {
       if let resolved = realpath(existing, nil) {
         defer { free(resolved) }
-        return String(cString: resolved).split(separator: "/") + rest
+        return PathText.components(String(cString: resolved)) + rest
       }
+      // The working directory was removed.
+      if existing == "." { return rest }
       while existing.count > 1, existing.hasSuffix("/") { existing.removeLast() }
-      let parts = existing.split(separator: "/", omittingEmptySubsequences: false)
-      rest.insert(parts.last ?? "", at: 0)
-      existing = parts.count > 1 ? parts.dropLast().joined(separator: "/") : "."
-      if existing.isEmpty { existing = "/" }
+      let (parent, name) = PathText.split(existing)
+      rest.insert(name, at: 0)
+      existing = parent
     }
   }
 

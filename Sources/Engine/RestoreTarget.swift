@@ -24,7 +24,7 @@ final class RestoreTarget: Sendable {
       path = given + (given.hasSuffix("/") ? "" : "/") + String(decoding: single.bytes, as: UTF8.self)
     }
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
-    let (parent, name) = Self.split(path)
+    let (parent, name) = PathText.split(path)
     guard !name.isEmpty, name != ".", name != ".." else {
       throw EngineError.badTarget(path: given)
     }
@@ -38,12 +38,12 @@ final class RestoreTarget: Sendable {
     if mkdir(partialPath, 0o700) != 0, errno != EEXIST { throw SystemError.last("mkdir", partialPath) }
     // Not through a link that somebody put there.
     let holder = try OpenDirectory(parent)
-    root = try holder.directory(RelativePath(Self.split(partialPath).name))
+    root = try holder.directory(RelativePath(PathText.split(partialPath).name))
     // The lock is the kernel's: it ends with the process, however that ends.
     guard flock(root.descriptor, LOCK_EX | LOCK_NB) == 0 else { throw EngineError.targetBusy(path: path) }
     try checkOwner()
     // What an earlier restore had finished or replaced when it ended.
-    try? holder.removeTree(RelativePath(Self.split(Self.finishedPath(partialPath)).name))
+    try? holder.removeTree(RelativePath(PathText.split(Self.finishedPath(partialPath)).name))
   }
 
   /// The directory must be ours, and still be the one with that name: another restore may have published it before it was locked.
@@ -72,7 +72,7 @@ final class RestoreTarget: Sendable {
   /// On the way it has a name that no restore goes on from: what was there before must never be taken for the remains of a restore.
   func publish() throws {
     let source = single.map { "\(partialPath)/\(String(decoding: $0.bytes, as: UTF8.self))" } ?? partialPath
-    let parent = try OpenDirectory(Self.split(path).parent)
+    let parent = try OpenDirectory(PathText.split(path).parent)
     let finished = Self.finishedPath(partialPath)
     try root.sync()
     guard rename(source, finished) == 0 else { throw SystemError.last("rename", source) }
@@ -80,7 +80,7 @@ final class RestoreTarget: Sendable {
     let isReplacing = overwrite && ck_rename_exchange(finished, path) == 0
     if isReplacing {
       try parent.sync()
-      try? parent.removeTree(RelativePath(Self.split(finished).name))
+      try? parent.removeTree(RelativePath(PathText.split(finished).name))
     } else if single != nil, !overwrite {
       try moveUnlessTaken(finished)
     } else if rename(finished, path) != 0 {
@@ -111,13 +111,13 @@ final class RestoreTarget: Sendable {
 
   /// Removes a directory that was built beside a target, with all that is in it. Throws `SystemError`.
   static func removeTree(_ path: String) throws {
-    let (parent, name) = split(path)
+    let (parent, name) = PathText.split(path)
     try OpenDirectory(parent).removeTree(RelativePath(name))
   }
 
   /// Where a restore of a snapshot to a path is built.
   static func partialPath(_ path: String, _ snapshot: Snapshot) -> String {
-    let (parent, name) = split(path)
+    let (parent, name) = PathText.split(path)
     // A name has at most 255 bytes, and what is added takes 28. A letter that is cut in two becomes one of three bytes.
     let beginning = String(decoding: name.utf8.prefix(180), as: UTF8.self)
     return "\(parent)/.\(beginning).ckbackup-\(snapshot.id)"
@@ -127,12 +127,6 @@ final class RestoreTarget: Sendable {
   private static func isMountPoint(_ path: String, in parent: String) -> Bool {
     var (inner, outer) = (stat(), stat())
     return lstat(path, &inner) == 0 && stat(parent, &outer) == 0 && inner.st_dev != outer.st_dev
-  }
-
-  static func split(_ path: String) -> (parent: String, name: String) {
-    guard let slash = path.lastIndex(of: "/") else { return (".", path) }
-    let parent = String(path[..<slash])
-    return (parent.isEmpty ? "/" : parent, String(path[path.index(after: slash)...]))
   }
 
   private static func isDirectory(_ path: String) -> Bool {
@@ -151,7 +145,7 @@ final class RestoreTarget: Sendable {
   static func makeDirectories(_ path: String) throws {
     if mkdir(path, 0o777) == 0 || errno == EEXIST || errno == EISDIR { return }
     guard errno == ENOENT else { throw SystemError.last("mkdir", path) }
-    try makeDirectories(split(path).parent)
+    try makeDirectories(PathText.split(path).parent)
     if mkdir(path, 0o777) != 0, errno != EEXIST { throw SystemError.last("mkdir", path) }
   }
 }

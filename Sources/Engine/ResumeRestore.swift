@@ -76,7 +76,7 @@ struct ResumeRestore: Sendable {
   private func name(of snapshot: Snapshot) async throws -> String {
     let isFile = snapshot.kind == .file
     let former = try await TrainingFacts.read(of: snapshot, from: repository)?.path.map {
-      RestoreTarget.split($0).name
+      PathText.split($0).name
     }
     if let former, let path = try? RelativePath(former), path.display == former, path.components.count == 1,
       former.utf8.count <= 180, !former.hasPrefix("."), !isFile || LocalCheckpoints.isListed(former),

@@ -21,7 +21,8 @@ public struct SnapshotAddress: Equatable, Sendable {
   /// - Throws: `EngineError.badAddress`.
   public init(_ text: String) throws(EngineError) {
     self.text = text
-    guard let at = text.lastIndex(of: "@") else {
+    // By bytes: with some letters before it or behind it an @ is one `Character` with these.
+    guard let at = text.utf8.lastIndex(of: UInt8(ascii: "@")) else {
       let id = text.lowercased()
       guard (4...16).contains(id.count), id.allSatisfy({ $0.isHexDigit && $0.isASCII }) else {
         throw .badAddress(text)
@@ -30,7 +31,8 @@ public struct SnapshotAddress: Equatable, Sendable {
       target = .id(id)
       return
     }
-    let (run, rest) = (String(text[..<at]), String(text[text.index(after: at)...]))
+    let run = String(Substring(text.utf8[..<at]))
+    let rest = String(Substring(text.utf8[at...].dropFirst()))
     guard !run.isEmpty, !rest.isEmpty else { throw .badAddress(text) }
     self.run = run
     switch rest {

@@ -157,6 +157,24 @@ public final class OpenDirectory: Sendable {
     self.init(descriptor: descriptor, base: path, below: nil)
   }
 
+  /// The directory that a file is in, links in `path` resolved, and the name that the file has there. Throws `SystemError`.
+  public static func holding(_ path: String) throws(SystemError) -> (
+    directory: OpenDirectory, name: RelativePath
+  ) {
+    guard let resolved = realpath(path, nil) else { throw .last("open", path) }
+    defer { free(resolved) }
+    let bytes = UnsafeBufferPointer(start: resolved, count: strlen(resolved)).map { UInt8(bitPattern: $0) }
+    guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")),
+      let name = try? RelativePath(bytes[(slash + 1)...])
+    else { throw SystemError(operation: "open", path: path, code: EINVAL) }
+    let parent = slash == 0 ? bytes[...0] : bytes[..<slash]
+    let descriptor = ck_openat(AT_FDCWD, cName(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0)
+    guard descriptor >= 0 else { throw .last("open", path) }
+    return (
+      OpenDirectory(descriptor: descriptor, base: String(decoding: parent, as: UTF8.self), below: nil), name
+    )
+  }
+
   private init(descriptor: Int32, base: String, below: RelativePath?) {
     self.descriptor = descriptor
     self.base = base

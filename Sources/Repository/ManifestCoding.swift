@@ -12,8 +12,9 @@ extension Manifest {
   static let largestPack = 1 << 38
 
   /// The manifest as its object's bytes: gzip over JSON, with the time of `stamp` in gzip's header where one is given. Throws
-  /// `.tooLarge` where `decode` would not take it.
+  /// `.tooLarge` and `.invalid` where `decode` would not take it.
   public func encode(stamp: Timestamp? = nil) throws(FormatError) -> [UInt8] {
+    try checkPaths(object: "the manifest of \(run)@\(step)")
     func octal(_ mode: UInt32) -> String {
       let digits = String(mode, radix: 8)
       return String(repeating: "0", count: max(0, 4 - digits.count)) + digits

@@ -42,9 +42,8 @@ public struct MetadataCache: Sendable {
   static func fileName(_ name: String) -> String { hex(SHA256.hash(Array(name.utf8)).prefix(20)) }
 
   private func makeDirectories(_ path: String) {
-    if mkdir(path, 0o700) != 0, errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex
-    {
-      makeDirectories(String(path[..<slash]))
+    if mkdir(path, 0o700) != 0, errno == ENOENT {
+      makeDirectories(PathText.split(path).parent)
       mkdir(path, 0o700)
     }
   }

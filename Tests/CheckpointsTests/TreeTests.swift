@@ -36,6 +36,22 @@ import Testing
     #expect(tree.entry(try RelativePath("zz")) == nil)
   }
 
+  @Test("a single file has its own name, whatever it begins with, in a directory of any bytes")
+  func singleName() throws {
+    let scratch = try Scratch()
+    let name = "\u{301}model.pt"
+    // Foundation cuts such a path at the wrong place.
+    let written = system("mkdir \(scratch.path)/run && printf 12345 >\(scratch.path)/run/\(name)")
+    try #require(written == 0)
+    #expect(try Tree.scan("\(scratch.path)/run/\(name)").entries.map(\.path) == [RelativePath(name)])
+    let moved = system(
+      "cd \(scratch.path); d=$(printf 'd\\377'); mkdir $d; mv run/* $d/model.pt; ln -s $d/model.pt link")
+    try #require(moved == 0)
+    let tree = try Tree.scan("\(scratch.path)/link")
+    #expect(try tree.entries.map(\.path) == [RelativePath("model.pt")])
+    #expect(try tree.root.open(RelativePath("model.pt")).size == 5)
+  }
+
   @Test("a single file is a tree of one entry, also through a link")
   func single() throws {
     let scratch = try Scratch()

@@ -12,9 +12,10 @@ import Testing
   private static let attributes = Manifest.Attributes(
     permissions: 0o644, modified: Timestamp(seconds: 1_600_000_000))
 
-  /// A snapshot of one pack that holds `chunks` one after the other, as a malicious writer commits it.
+  /// A snapshot of one pack that holds `chunks` one after the other, as a malicious writer commits it. `alias` stands for a path that no
+  /// writer of ours takes.
   private func commit(
-    _ world: World, chunks: [[UInt8]], step: Int = 1,
+    _ world: World, chunks: [[UInt8]], step: Int = 1, alias: (written: String, meant: String)? = nil,
     manifest build: ([Manifest.ChunkReference]) throws -> (
       files: [Manifest.FileEntry], links: [Manifest.LinkEntry]
     )
@@ -36,10 +37,24 @@ import Testing
       id: "", run: "demo", step: step, time: Timestamp(seconds: 1_700_000_000), kind: .directory,
       root: Self.attributes, packs: packs, files: parts.files, links: parts.links, directories: [])
     manifest.id = hex(SHA256.hash(manifest.sha256Sums).prefix(8))
+    var reference: Snapshot.ManifestReference?
+    if let alias {
+      let sums = String(decoding: manifest.sha256Sums, as: UTF8.self)
+      manifest.id = hex(SHA256.hash(Array(sums.replacing(alias.written, with: alias.meant).utf8)).prefix(8))
+      let json = try Gzip.expand(manifest.encode(), limit: 1 << 20, object: "m")
+      let object = try Gzip.compress(
+        Array(String(decoding: json, as: UTF8.self).replacing(alias.written, with: alias.meant).utf8))
+      let digest = SHA256.hash(object)
+      let key = ObjectKey.manifest(run: "demo", step: step, id: manifest.id, digest: digest)
+      try await world.memory.put(key, Payload(object))
+      reference = .init(key: key, sha256: hex(digest), size: object.count)
+    } else {
+      reference = try await repository.write(manifest)
+    }
     let snapshot = Snapshot(
       id: manifest.id, run: "demo", step: step, time: manifest.time, kind: .directory, layout: "plain",
       complete: true, files: parts.files.count, bytes: manifest.bytes, addedBytes: 0, metrics: [:], tags: [],
-      milestone: false, note: nil, manifest: try await repository.write(manifest))
+      milestone: false, note: nil, manifest: try #require(reference))
     try await repository.write(snapshot)
     return snapshot
   }
@@ -56,16 +71,18 @@ import Testing
   func throughLink() async throws {
     let (world, scratch) = (try await World(), try Scratch())
     mkdir("\(scratch.path)/outside", 0o700)
-    let snapshot = try await commit(world, chunks: [[1, 2, 3]]) { chunks in
+    let alias = (written: "door+file", meant: "door/file")
+    let snapshot = try await commit(world, chunks: [[1, 2, 3]], alias: alias) { chunks in
       let target = Array("\(scratch.path)/outside".utf8)
       return (
-        [try file("door/file", [1, 2, 3], chunks)],
+        [try file("door+file", [1, 2, 3], chunks)],
         [.init(path: try RelativePath("door"), target: target, modified: Timestamp(seconds: 0))]
       )
     }
-    await #expect(throws: FormatError.self) {
+    let error = await #expect(throws: FormatError.self) {
       try await world.restore(snapshot, to: "\(scratch.path)/out")
     }
+    #expect("\(try #require(error))".contains("lies below door"))
     #expect(try Picture(scratch.path).entries.map(\.path.display) == ["outside"])
   }
 

@@ -155,6 +155,9 @@ extension RetentionTests {
     #expect(try step("demo@best", best: Ranking(metric: "accuracy", direction: .max)) == 100)
     #expect(try SnapshotAddress("bbbb").resolve(in: snapshots, best: Ranking()).run == "other")
     #expect(try SnapshotAddress("run@with@3").run == "run@with")
+    // A letter that joins the @ behind it, and one that joins the @ before it.
+    #expect(try SnapshotAddress("x\u{600}@3").run == "x\u{600}")
+    #expect(try SnapshotAddress("x@\u{301}").run == "x")
   }
 
   @Test("the label best beats the metrics")

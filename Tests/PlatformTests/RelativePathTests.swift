@@ -13,6 +13,19 @@ import Testing
     #expect(throws: reason) { try RelativePath(text) }
   }
 
+  @Test("paths that are texts are cut at every slash, also where a letter behind it is written over it")
+  func texts() {
+    let accent = "\u{301}x.pt"
+    for (path, parent, name) in [
+      ("a/b", "a", "b"), ("/a", "/", "a"), ("a", ".", "a"), ("a/", "a", ""), ("/", "/", ""),
+      ("a/\(accent)", "a", accent), ("/\(accent)", "/", accent),
+    ] {
+      #expect(PathText.split(path) == (parent, name))
+    }
+    #expect(PathText.components("//a/\(accent)/\u{fe0f}/") == ["a", accent, "\u{fe0f}"])
+    #expect(PathText.isAbsolute("/\(accent)") && !PathText.isAbsolute(accent))
+  }
+
   @Test("dots inside names and bytes that are not UTF-8 are kept as they are")
   func keeps() throws {
     #expect(try RelativePath("a/..b/...").components.count == 3)

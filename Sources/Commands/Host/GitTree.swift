@@ -23,8 +23,9 @@ struct GitTree {
           smallFile(own + "/commondir").map { Self.resolve(Self.line($0), in: own) } ?? own
         return
       }
-      guard let slash = directory.lastIndex(of: "/") else { return nil }
-      directory = String(directory[..<slash])
+      guard !directory.isEmpty else { return nil }
+      let parent = PathText.split(directory).parent
+      directory = parent == "/" ? "" : parent
     }
   }
 

@@ -20,8 +20,8 @@ struct DirectoryTree: Sendable {
 
   /// Makes the root and the directories above it.
   func createRoot() throws {
-    var path = root.hasPrefix("/") ? "/" : ""
-    for component in root.split(separator: "/") {
+    var path = PathText.isAbsolute(root) ? "/" : ""
+    for component in PathText.components(root) {
       path += component + "/"
       guard mkdir(path, 0o700) == 0 || errno == EEXIST || errno == EISDIR || errno == EROFS else {
         throw SystemError.last("mkdir", path)
