@@ -268,7 +268,7 @@ struct CheckpointSource: Sendable {
 
   /// What to say where the step holds other content already.
   func collisions(_ manifest: Manifest, with snapshots: [Snapshot]) -> [String] {
-    let others = snapshots.filter { $0.run == run && $0.step == step && $0.id != manifest.id }
+    let others = snapshots.filter { $0.belongs(to: run) && $0.step == step && $0.id != manifest.id }
     guard !others.isEmpty else { return [] }
     let ids = others.map(\.id).joined(separator: ", ")
     return [

@@ -142,10 +142,8 @@ public struct Prune: Sendable {
   }
 
   private func decisions(_ snapshots: [Snapshot], now: Timestamp) -> [RetentionPolicy.Decision] {
-    let chosen = snapshots.filter { run == nil || $0.run == run }
-    return Dictionary(grouping: chosen, by: \.run).sorted { $0.key < $1.key }.flatMap {
-      policy.decide($0.value, now: now)
-    }
+    let chosen = snapshots.filter { run.map($0.belongs) ?? true }
+    return chosen.byRun().flatMap { policy.decide($0.snapshots, now: now) }
   }
 
   /// Phase one's end: what the remaining snapshots do not need is written to `deletions/`.

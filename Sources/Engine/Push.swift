@@ -132,7 +132,7 @@ public struct Push: Sendable {
     progress.begin(.commit)
     var manifest = source.manifest(stored, packs: index.packs, time: repository.surroundings.now())
     let former = known.snapshots.first {
-      $0.id == manifest.id && $0.run == manifest.run && $0.step == manifest.step
+      $0.id == manifest.id && $0.belongs(to: manifest.run) && $0.step == manifest.step
     }
     func report(_ snapshot: Snapshot, wasPresent: Bool = false) -> Report {
       let leftOut = wasPresent ? source.leftOutOfRecord : []
@@ -180,7 +180,7 @@ public struct Push: Sendable {
       !record.attachments.contains(where: { $0.name == TensorDigests.fileName })
     else { return }
     record.attachments.append(.init(name: TensorDigests.fileName, role: .tensors) { bytes })
-    let earlier = snapshots.filter { $0.run == manifest.run && $0.step < manifest.step && $0.complete }
+    let earlier = snapshots.filter { $0.belongs(to: manifest.run) && $0.step < manifest.step && $0.complete }
     guard let before = earlier.max(by: { ($0.step, $0.time) < ($1.step, $1.time) }) else { return }
     let old = try? await TensorDigests.read(
       before, ArchiveRecord.read(of: before, from: repository), from: repository)

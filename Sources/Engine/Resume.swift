@@ -137,7 +137,7 @@ public struct Resume: Sendable {
     let listing = try await repository.snapshots(of: run)
     for error in listing.unreadable { notify(.unreadable(error)) }
     return listing.snapshots.filter {
-      $0.run == run && $0.canResume
+      $0.belongs(to: run) && $0.canResume
     }
     .sorted { SnapshotAddress.precedes($1, $0) }
   }
@@ -145,7 +145,7 @@ public struct Resume: Sendable {
   private func nothing(_ repository: Repository) async throws -> EngineError {
     let all = try await repository.snapshots().snapshots
     let hint =
-      all.contains { $0.run == run }
+      all.contains { $0.belongs(to: run) }
       ? "the run has no complete snapshot to go on from" : SnapshotAddress.hint(run: run, all)
     return .nothingToResume(directory: directory, run: run, hint: hint)
   }

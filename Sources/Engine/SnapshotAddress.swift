@@ -48,7 +48,7 @@ public struct SnapshotAddress: Equatable, Sendable {
   ///
   /// - Throws: `EngineError.notFound` or `.ambiguous`.
   public func resolve(in snapshots: [Snapshot], best: Ranking) throws(EngineError) -> Snapshot {
-    let candidates = snapshots.filter { run == nil || $0.run == run }
+    let candidates = snapshots.filter { run.map($0.belongs) ?? true }
     if let run, candidates.isEmpty { throw .notFound(address: text, hint: Self.hint(run: run, snapshots)) }
     let matches: [Snapshot]
     switch target {

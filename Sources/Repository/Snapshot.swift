@@ -93,6 +93,8 @@ public struct Snapshot: Codable, Equatable, Sendable {
   public var isThinned: Bool { thinned == true }
   /// `RUN@STEP`, the way people address it.
   public var address: String { "\(run)@\(step)" }
+  /// Whether it is one of a run. Names are compared by their bytes, as keys are; `==` takes two spellings of é for one.
+  public func belongs(to run: String) -> Bool { self.run.utf8.elementsEqual(run.utf8) }
   /// The key of its marker.
   public var key: String { ObjectKey.marker(run: run, step: step, id: id) }
   /// The folder of its archive record.
@@ -134,4 +136,13 @@ public struct Snapshot: Codable, Equatable, Sendable {
 
   /// No snapshot has more bytes: 1 PiB. Sums over thousands of snapshots stay far from overflowing.
   private static let mostBytes = 1 << 50
+}
+
+extension Sequence<Snapshot> {
+  /// The snapshots of each run, ordered by the runs' names; names are told apart by their bytes.
+  public func byRun() -> [(run: String, snapshots: [Snapshot])] {
+    Dictionary(grouping: self) { Array($0.run.utf8) }
+      .sorted { $0.key.lexicographicallyPrecedes($1.key) }
+      .map { (String(decoding: $0.key, as: UTF8.self), $0.value) }
+  }
 }

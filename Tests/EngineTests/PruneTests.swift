@@ -36,6 +36,28 @@ import Testing
     #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/3"))
   }
 
+  @Test("runs whose names differ in their bytes alone are two runs, for pushes, addresses and prunes")
+  func spellings() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    let spellings = ["caf\u{e9}", "cafe\u{301}"]
+    try makeCheckpoint(scratch)
+    for (number, run) in spellings.enumerated() {
+      for step in [1, 2 + number] {
+        let pushed = try await world.push("\(scratch.path)/checkpoint-1", step: step) { $0.run = run }
+        #expect(!pushed.wasPresent)
+      }
+    }
+    try await world.prune(RetentionPolicy(last: 1))
+    let repository = try await world.repository()
+    let listed = try await repository.snapshots().snapshots
+    #expect(listed.byRun().map(\.snapshots.count) == [1, 1])
+    for (number, run) in spellings.enumerated() {
+      let found = try SnapshotAddress("\(run)@latest").resolve(in: listed, best: Ranking())
+      #expect(found.step == 2 + number && found.belongs(to: run))
+      #expect(try await repository.snapshots(of: run).snapshots == [found])
+    }
+  }
+
   @Test("a push between the phases never relies on what is condemned")
   func pushBetween() async throws {
     let (world, scratch) = try await three()

@@ -59,7 +59,7 @@ enum CopyCommand: Command {
       progress: environment.progress, grace: other.configuration.grace
     ).run { snapshots in
       if !addresses.isEmpty { return try SnapshotAddress.resolve(addresses, in: snapshots, best: best) }
-      let chosen = snapshots.filter { (run ?? $0.run) == $0.run && (tag.map($0.tags.contains) ?? true) }
+      let chosen = snapshots.filter { (run.map($0.belongs) ?? true) && (tag.map($0.tags.contains) ?? true) }
       if chosen.isEmpty, let word = tag.map({ "with the label \($0)" }) ?? run.map({ "of the run \($0)" }) {
         throw EngineError.notFound(address: word, hint: "see ckbackup list --all")
       }

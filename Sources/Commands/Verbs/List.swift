@@ -53,7 +53,7 @@ enum ListCommand: Command {
       }
     }
 
-    let runs = Dictionary(grouping: snapshots, by: \.run).sorted { $0.key < $1.key }
+    let runs = snapshots.byRun()
     let isDetailed = run != nil || environment.arguments.has("all") || environment.arguments.has("tag")
     for line in isDetailed ? details(runs, ranking, best, environment) : overview(runs, environment) {
       environment.console.result(line)
@@ -75,7 +75,7 @@ enum ListCommand: Command {
       bytes: snapshots.reduce(0) { $0 + $1.bytes }, addedBytes: snapshots.reduce(0) { $0 + $1.addedBytes })
   }
 
-  private static func overview(_ runs: [(key: String, value: [Snapshot])], _ environment: Environment)
+  private static func overview(_ runs: [(run: String, snapshots: [Snapshot])], _ environment: Environment)
     -> [String]
   {
     guard !runs.isEmpty else { return ["no snapshots yet"] }
@@ -97,13 +97,13 @@ enum ListCommand: Command {
   /// The keys of the snapshots that are the best of their runs; where a label says which is, the metrics do not.
   private static func best(of snapshots: [Snapshot], by ranking: Ranking, labelled: Bool) -> Set<String> {
     Set(
-      Dictionary(grouping: snapshots.filter(\.complete), by: \.run).values.compactMap { run in
+      snapshots.filter(\.complete).byRun().map(\.snapshots).compactMap { run in
         labelled && run.contains { $0.tags.contains("best") } ? nil : ranking.order(run).first?.key
       })
   }
 
   private static func details(
-    _ runs: [(key: String, value: [Snapshot])], _ ranking: Ranking, _ best: Set<String>,
+    _ runs: [(run: String, snapshots: [Snapshot])], _ ranking: Ranking, _ best: Set<String>,
     _ environment: Environment
   ) -> [String] {
     var lines: [String] = []

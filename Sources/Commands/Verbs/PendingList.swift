@@ -27,7 +27,9 @@ enum PendingList {
   static func run(_ repository: Repository, _ environment: Environment) async throws -> ExitCode {
     let pending = try await Pending.load(repository)
     let run = environment.arguments.operands.first
-    let groups = pending.groups.filter { run == nil || $0.group.run == run }
+    let groups = pending.groups.filter { group in
+      run.map { group.group.run.utf8.elementsEqual($0.utf8) } ?? true
+    }
     for line in lines(groups, pending, environment) { environment.console.result(line) }
     try environment.console.json(
       Document(
