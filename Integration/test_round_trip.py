@@ -6,9 +6,12 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
+from harness.cli import BINARY, Ckbackup
 from harness.trees import (FIXTURES, assert_nothing_but, assert_same, copy_fixture, data_ranges, make_checkpoint,
                            set_times)
 
@@ -69,6 +72,30 @@ def test_five_thousand_small_files(repository, tmp_path):
     assert len(repository.objects.keys()) < 50
     repository.ck.restore("many@5", tmp_path / "restored")
     assert_same(tmp_path / "restored", source)
+
+
+def test_directories_without_search_permission_come_back_for_any_user():
+    """Root may look up names in every directory, so that the restore has to be another user's."""
+    user = 65534 if os.geteuid() == 0 else os.geteuid()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "checkpoint-7"
+        (source / "closed").mkdir(parents=True)
+        (source / "data").write_bytes(b"data")
+        set_times(source)
+        (source / "closed").chmod(0o444)
+        ck = Ckbackup(folder / "home", str(folder / "repository"))
+        ck("init")
+        ck("push", source, "--run", "modes")
+        for directory, folders, files in os.walk(folder):
+            for path in [directory, *(os.path.join(directory, entry) for entry in folders + files)]:
+                os.chown(path, user, -1)
+        binary = shutil.copy(BINARY, folder / "ckbackup")
+        os.chmod(binary, 0o755)
+        command = [binary, *ck.command("restore", "modes@7", folder / "restored")[1:]]
+        done = subprocess.run(command, user=user, env=ck.environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert_same(folder / "restored", source)
 
 
 def test_modes_times_links_and_empty_directories(repository, tmp_path):

@@ -72,8 +72,9 @@ extension OpenDirectory {
 
   /// Sets mode and modification time of this directory itself. Throws `SystemError`.
   public func setAttributes(permissions: UInt32, modified: Timestamp) throws(SystemError) {
-    guard fchmod(descriptor, permissions) == 0 else { throw .last("chmod", path) }
+    // The time first: a mode without search permission would keep "." from being found.
     guard setTime(descriptor, cName(Array(".".utf8)), modified) == 0 else { throw .last("utimensat", path) }
+    guard fchmod(descriptor, permissions) == 0 else { throw .last("chmod", path) }
   }
 
   /// Makes the directory's entries durable. File systems that cannot sync a directory say EINVAL, and that is all they offer.
