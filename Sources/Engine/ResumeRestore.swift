@@ -62,10 +62,12 @@ struct ResumeRestore: Sendable {
     for (entry, fault) in local.rejected where entry.step == snapshot.step {
       switch fault {
       case .unknownLayout, .weightsOnly:
-        if try await resources.disk.run({ Self.holds(entry.path, manifest) }) { return entry }
+        // Not every file system keeps times to the nanosecond: then the bytes decide.
+        let likeness = try await resources.disk.run { Self.likeness(entry.path, manifest) }
+        if likeness == .whole { return entry }
+        if likeness == .sizes, try await isSame(entry, as: snapshot, ignoringExtras: true) { return entry }
       case .defect, .saving:
-        let comparison = LocalComparison(repository, resources: resources, progress: progress)
-        if try await comparison.run(snapshot, at: entry.path).isEmpty { return entry }
+        if try await isSame(entry, as: snapshot, ignoringExtras: false) { return entry }
       case .unreadable: continue
       }
     }
@@ -103,12 +105,33 @@ struct ResumeRestore: Sendable {
     throw EngineError.targetExists(path: LocalCheckpoints.join(directory, name))
   }
 
-  /// Whether a checkpoint has all files of a snapshot with their sizes and times, as a restore leaves them.
-  private static func holds(_ path: String, _ manifest: Manifest) -> Bool {
-    guard let tree = try? Tree.scan(path), tree.isSingleFile == (manifest.kind == .file) else { return false }
-    return manifest.files.allSatisfy { file in
-      let entry = tree.isSingleFile ? tree.entries.first : tree.entry(file.path)
-      return entry?.file?.size == file.size && entry?.attributes.modified == file.attributes.modified
+  /// Whether an entry has the bytes of a snapshot. Permissions do not count, which some file systems do not keep.
+  private func isSame(
+    _ entry: LocalCheckpoints.Entry, as snapshot: Snapshot, ignoringExtras: Bool
+  ) async throws -> Bool {
+    let comparison = LocalComparison(repository, resources: resources, progress: progress)
+    return try await comparison.run(snapshot, at: entry.path).allSatisfy { difference in
+      switch difference.kind {
+      case .permissions: true
+      case .extra: ignoringExtras
+      case .missing, .otherKind, .size, .content, .unreadable: false
+      }
     }
+  }
+
+  /// What a checkpoint has in common with a snapshot.
+  private enum Likeness {
+    /// All files, with their sizes and times as a restore leaves them.
+    case whole
+    /// All files with their sizes.
+    case sizes
+    case none
+  }
+
+  private static func likeness(_ path: String, _ manifest: Manifest) -> Likeness {
+    guard let tree = try? Tree.scan(path), tree.isSingleFile == (manifest.kind == .file) else { return .none }
+    let pairs = manifest.files.map { ($0, tree.isSingleFile ? tree.entries.first : tree.entry($0.path)) }
+    guard pairs.allSatisfy({ $0.size == $1?.file?.size }) else { return .none }
+    return pairs.allSatisfy { $0.attributes.modified == $1?.attributes.modified } ? .whole : .sizes
   }
 }

@@ -105,6 +105,22 @@ private final class Ear: Sendable {
     #expect(ear.moves.count == 1)
   }
 
+  @Test("a restored copy of a layout that nobody knows is found again where times or modes were not kept")
+  func coarseTimes() async throws {
+    try scratch.write("out/checkpoint-7/data.raw", [1, 2, 3])
+    try await push("out/checkpoint-7")
+    try scratch.remove("out")
+    #expect(try await resume().snapshot != nil)
+    let root = try OpenDirectory("\(out)/checkpoint-7")
+    try root.setModified(try RelativePath("data.raw"), Timestamp(seconds: 1_700_000_000))
+    chmod("\(out)/checkpoint-7/data.raw", 0o777)
+    #expect(try await resume().snapshot == nil)
+    #expect(ear.moves.isEmpty)
+    try scratch.write("out/checkpoint-7/data.raw", [1, 2, 4])
+    #expect(try await resume().snapshot != nil)
+    #expect(ear.moves.count == 1)
+  }
+
   @Test("damage that leaves size and time as they were does not pass for the snapshot")
   func damagedInPlace() async throws {
     try save(20)
