@@ -82,6 +82,16 @@ def test_finds_a_snapshot_by_tag_and_the_newest_by_latest(copy, tree, tmp_path):
     assert_same(tmp_path / "latest", tree)
 
 
+def test_passes_over_incomplete_snapshots_for_latest_as_ckbackup_does(copy, tree, tmp_path):
+    write_snapshot(copy, tree, step=40)
+    write_snapshot(copy, tree / "a", step=50, complete=False)
+    recover(copy, "restore", "demo@latest", tmp_path / "latest")
+    assert_same(tmp_path / "latest", tree)
+    recover(copy, "restore", "demo@50", tmp_path / "torn")
+    assert_same(tmp_path / "torn", tree / "a")
+    assert recover(copy, "list").stdout.splitlines()[1].endswith("incomplete")
+
+
 @pytest.mark.parametrize("address", ["demo@8", "other@7", "demo@", "@7", "ffffffffffffffffff", ""])
 def test_says_when_nothing_matches(copy, tree, tmp_path, address):
     write_snapshot(copy, tree)

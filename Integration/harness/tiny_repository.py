@@ -17,7 +17,7 @@ def write_repository(root):
     (root / "ckbackup.json").write_text(json.dumps({"format": 1, "id": "00" * 16}))
 
 
-def write_snapshot(root, source, run="demo", step=7, tags=(), edit=None, chunk=CHUNK):
+def write_snapshot(root, source, run="demo", step=7, tags=(), edit=None, chunk=CHUNK, complete=True):
     """Backs `source` up in one pack and returns the id; `edit` may change the manifest before it is written."""
     pack, files, links, directories, sums = bytearray(), [], [], [], []
     source = os.fsencode(source)
@@ -63,7 +63,7 @@ def write_snapshot(root, source, run="demo", step=7, tags=(), edit=None, chunk=C
     put(root, manifest_key, packed)
     put(root, f"snapshots/{folder}/{name}.json", json.dumps({
         "format": 1, "id": identity, "run": run, "step": step, "time": "2026-11-24T00:00:00Z",
-        "tags": list(tags), "milestone": False, "manifest": {
+        "complete": complete, "tags": list(tags), "milestone": False, "manifest": {
             "key": manifest_key, "sha256": hashlib.sha256(packed).hexdigest(), "size": len(packed)}}).encode())
     return identity
 

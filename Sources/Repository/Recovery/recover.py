@@ -157,6 +157,7 @@ class Snapshot:
         try:
             self.id, self.run, self.step = marker["id"], marker["run"], marker["step"]
             self.time, self.tags = marker["time"], marker.get("tags") or []
+            self.complete = marker.get("complete") is not False
             self.manifest_key, self.manifest_digest = marker["manifest"]["key"], marker["manifest"]["sha256"]
         except (KeyError, TypeError) as error:
             raise Damage(f"{path} is not a snapshot's marker: {error} is missing") from None
@@ -176,7 +177,8 @@ class Snapshot:
 def list_snapshots(repository, run):
     snapshots = [snapshot for snapshot in repository.snapshots() if run in (None, snapshot.run)]
     for snapshot in snapshots:
-        print(f"{snapshot.run}@{snapshot.step}", snapshot.id, snapshot.time, *snapshot.tags)
+        incomplete = [] if snapshot.complete else ["incomplete"]
+        print(f"{snapshot.run}@{snapshot.step}", snapshot.id, snapshot.time, *snapshot.tags, *incomplete)
     if repository.damaged:
         raise Damage("; ".join(map(str, repository.damaged)))
     if not snapshots:
@@ -187,6 +189,7 @@ def choose(repository, address):
     """The one snapshot that `address` means."""
     matches = [snapshot for snapshot in repository.snapshots() if snapshot.answers(address)]
     if address.endswith("@latest"):
+        matches = [match for match in matches if match.complete]
         matches = [match for match in matches if match.step == matches[-1].step]
     if not matches:
         for damage in repository.damaged:
