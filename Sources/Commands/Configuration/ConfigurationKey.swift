@@ -51,7 +51,8 @@ struct ConfigurationKey: Sendable {
     rate("limit_download", \.downloadLimit),
     size("memory", atLeast: Resources.leastMemory, \.memory),
     number("threads", 0...256, \.threads),
-    size("pack_size", atLeast: 1 << 20, \.packSize),
+    // An upload has at most 10,000 parts, of 16 MiB.
+    size("pack_size", atLeast: 1 << 20, atMost: 128 << 30, \.packSize),
     text("cache", \.cache),
     text("run", \.run),
     flag("environment", \.recordsEnvironment),
@@ -162,10 +163,13 @@ struct ConfigurationKey: Sendable {
   }
 
   private static func size(
-    _ name: String, atLeast least: Int, _ path: WritableKeyPath<Configuration, Int> & Sendable
+    _ name: String, atLeast least: Int, atMost most: Int = .max,
+    _ path: WritableKeyPath<Configuration, Int> & Sendable
   ) -> ConfigurationKey {
-    var key = key(name, "a size of at least \(Quantity.format(bytes: least))") { value, configuration in
-      guard let bytes = Quantity.bytes(value), bytes >= least else { return false }
+    let bound = most == .max ? "" : " and at most \(Quantity.format(bytes: most))"
+    var key = key(name, "a size of at least \(Quantity.format(bytes: least))\(bound)") {
+      value, configuration in
+      guard let bytes = Quantity.bytes(value), (least...most).contains(bytes) else { return false }
       configuration[keyPath: path] = bytes
       return true
     }
