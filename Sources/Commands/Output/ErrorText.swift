@@ -165,7 +165,7 @@ struct ErrorText: Sendable {
         code: failures.values.contains { if case .denied = $0 { true } else { false } } ? .refused : .failed)
     case .badRun(let run):
       return ErrorText(
-        "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters. Give another with --run.",
+        "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters, of other alphabets fewer (200 bytes when percent-encoded). Give another with --run.",
         code: .wrongUse)
     case .notFound(let address, let hint):
       return ErrorText("there is no snapshot \(address): \(hint)", code: .nothingMatched)

@@ -95,6 +95,8 @@ enum Quantity {
   static func format(metric value: Double) -> String {
     let size = abs(value)
     if value == value.rounded(), size < 1e9 { return fixed(value, digits: 0) }
+    // A `Float` has the digits that people read, and not every size.
+    if size < 1e-30 || size >= 1e30 { return "\(value)" }
     if size < 0.001 || size >= 1e9 { return "\(Float(value))" }
     return fixed(value, digits: size < 10 ? 4 : size < 1000 ? 2 : 1)
   }
