@@ -68,13 +68,20 @@ public struct ArchiveRecord: Sendable {
     }
     try await store.put(folder + "SHA256SUMS", Payload(manifest.sha256Sums))
     try await store.put(folder + "MD5SUMS", Payload(manifest.md5Sums))
-    let record = try document.encode()
-    guard record.count <= Self.largestRecord else {
+    try await store.put(folder + "record.json", Payload(try Self.encode(document)))
+  }
+
+  /// The bytes of `record.json`.
+  ///
+  /// - Throws: `FormatError.tooLarge` where no reader would take them.
+  static func encode(_ document: RecordDocument) throws -> [UInt8] {
+    let bytes = try document.encode()
+    guard bytes.count <= largestRecord else {
       throw FormatError.tooLarge(
-        object: "the archive record of \(snapshot.address)",
-        detail: "hyper-parameters, results and log have more than \(Self.largestRecord) bytes")
+        object: "the archive record of \(document.run)@\(document.step)",
+        detail: "hyper-parameters, results and log have more than \(largestRecord) bytes")
     }
-    try await store.put(folder + "record.json", Payload(record))
+    return bytes
   }
 
   /// A name as an object's: percent-encoded, short, and different for each index where it had to be cut.

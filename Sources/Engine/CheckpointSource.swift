@@ -28,6 +28,8 @@ struct CheckpointSource: Sendable {
   private let holes: [RelativePath: [Range<Int>]]
   /// All metrics, and those of them that the marker tells.
   private let metrics: [String: Double]
+  /// Names of those that the marker tells however many there are.
+  let askedMetrics: Set<String>
   private let summaryMetrics: [String: Double]
 
   /// A hole from this size on begins and ends a chunk, so that few zeros are stored with the data; in bytes.
@@ -114,12 +116,13 @@ struct CheckpointSource: Sendable {
           path: path, status: status, fileClass: inspection.classifier.fileClass(of: path), cuts: cuts))
     }
     metrics = inspection.findings.metrics.merging(request.metrics) { _, given in given }
-    let asked = Set(request.metrics.keys).union([inspection.findings.best?.name].compactMap(\.self))
-    let summary = SummaryMetrics(of: metrics, asked: asked)
+    askedMetrics = request.comparedMetrics.union(request.metrics.keys)
+      .union([inspection.findings.best?.name].compactMap(\.self)).intersection(metrics.keys)
+    let summary = SummaryMetrics(of: metrics, asked: askedMetrics)
     summaryMetrics = summary.chosen
     if summary.leftOut > 0 {
       warnings.append(
-        "of its \(metrics.count) metrics list and show tell \(summary.chosen.count); all are in the archive record."
+        "it has \(metrics.count) metrics: list, prune and \(run)@best know \(summary.chosen.count) of them, show and diff all."
       )
     }
     let facts = ArchiveFacts(of: inspection)
@@ -150,7 +153,8 @@ struct CheckpointSource: Sendable {
       files: [], links: [], directories: [])
     let marker = snapshot(
       of: empty, addedBytes: 0, at: .init(key: "", sha256: "", size: 0), replacing: nil)
-    _ = try marker.encode()
+    // The digests, and what may be added to it later.
+    _ = try marker.encode(room: 4 << 10)
   }
 
   /// The same checkpoint with only some of its files.

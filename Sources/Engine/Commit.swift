@@ -63,7 +63,8 @@ struct Commit {
     let avoided = try await repository.avoidedObjects()
     let stored = try await repository.storedPacks()
     guard let snapshot = try await repository.snapshot(at: former.key),
-      try await store.head(snapshot.record + "record.json") != nil
+      let record = try await store.head(snapshot.record + "record.json"),
+      record.size <= ArchiveRecord.largestRecord
     else { return nil }
     let held: Manifest
     do {

@@ -20,6 +20,8 @@ public struct Push: Sendable {
     public var isMilestone = false
     /// Metrics, which win over those that are found.
     public var metrics: [String: Double] = [:]
+    /// Names of metrics that snapshots are compared by: the marker tells them, however many there are.
+    public var comparedMetrics: Set<String> = []
     /// Training logs, hyper-parameter files and evaluation results that go into the record.
     public var attachments: [(path: String, role: ArchiveRecord.Attachment.Role)] = []
     /// A sentence.

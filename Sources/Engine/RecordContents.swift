@@ -31,6 +31,7 @@ extension RecordDocument {
   mutating func add(_ other: RecordDocument) {
     best = best ?? other.best
     resumable = resumable || other.resumable
+    metrics.merge(other.metrics) { first, _ in first }
     hyperparameters.merge(other.hyperparameters) { first, _ in first }
     results.merge(other.results) { first, _ in first }
     versions.merge(other.versions) { first, _ in first }

@@ -56,6 +56,11 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
     let record: RecordDocument?
     let tensors: TensorDigests?
 
+    /// All metrics: a marker may leave some out.
+    var metrics: [String: Double] {
+      (record?.metrics ?? [:]).merging(snapshot.metrics) { _, summary in summary }
+    }
+
     /// Reads a snapshot's manifest and record. Throws `StoreError`, `FormatError`.
     public init(_ snapshot: Snapshot, in repository: Repository) async throws {
       self.snapshot = snapshot
@@ -80,7 +85,7 @@ public struct SnapshotDiff: Encodable, Equatable, Sendable {
     environment = Self.changes(
       Self.environment(before.record, whole: isKnown), Self.environment(after.record, whole: isKnown))
     metrics = Self.changes(
-      before.snapshot.metrics.mapValues(JSONValue.double), after.snapshot.metrics.mapValues(JSONValue.double))
+      before.metrics.mapValues(JSONValue.double), after.metrics.mapValues(JSONValue.double))
     contents = Self.changes(Self.contents(before), Self.contents(after))
     tensors = TensorChanges(before.tensors, after.tensors)
     (bytesBefore, bytesAfter) = (before.manifest.bytes, after.manifest.bytes)

@@ -30,19 +30,22 @@ public struct RankPart: Codable, Equatable, Sendable {
   public var absences: [Absence]
   /// Whether the share has a record: of processes that see the same, the first gives one, and others where they were given files for it.
   public var hasRecord: Bool
+  /// The names of the metrics that the joint marker tells however many there are; nil where these are none.
+  public var askedMetrics: [String]?
   /// The names of the record's files that the user gave to this process; nil where there are none.
   public var given: [String]?
 
   /// A part of all its members.
   public init(
     view: String, snapshot: Snapshot, hasWeights: Bool, absences: [Absence],
-    hasRecord: Bool, given: [String]? = nil
+    hasRecord: Bool, askedMetrics: [String]? = nil, given: [String]? = nil
   ) {
     self.view = view
     self.snapshot = snapshot
     self.hasWeights = hasWeights
     self.absences = absences
     self.hasRecord = hasRecord
+    self.askedMetrics = askedMetrics
     self.given = given
   }
 

@@ -63,10 +63,12 @@ public struct RankView: Equatable, Sendable {
           path: path.text, pathBase64: path.base64, size: file.size, mtime: file.modified.nanoseconds)
       })
     let (object, detail) = ("the view of a process", "it has too many files")
-    let bytes = try Gzip.compress(
-      try MetadataCoding.encode(
-        document, pretty: false, upTo: Self.largestExpanded, object: object, detail: detail))
-    guard bytes.count <= Self.largestObject else { throw .tooLarge(object: object, detail: detail) }
+    let json = try MetadataCoding.encode(
+      document, pretty: false, upTo: Self.largestExpanded, object: object, detail: detail)
+    let bytes = try Gzip.compress(json)
+    guard bytes.count <= Self.largestObject, json.count <= Gzip.largestExpanded(from: bytes.count) else {
+      throw .tooLarge(object: object, detail: detail)
+    }
     return bytes
   }
 

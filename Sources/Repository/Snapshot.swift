@@ -102,10 +102,10 @@ public struct Snapshot: Codable, Equatable, Sendable {
 
   /// The bytes of its marker.
   ///
-  /// Throws `FormatError.tooLarge` where labels, note and metrics are more than a marker can hold.
-  package func encode() throws(FormatError) -> [UInt8] {
+  /// Throws `FormatError.tooLarge` where labels, note and metrics are more than a marker can hold, with `room` bytes left in it.
+  package func encode(room: Int = 0) throws(FormatError) -> [UInt8] {
     try MetadataCoding.encode(
-      self, upTo: Self.largestMarker, object: "the marker of \(address)",
+      self, upTo: Self.largestMarker - room, object: "the marker of \(address)",
       detail: "its labels, note and metrics are more than \(Self.largestMarker) bytes")
   }
 

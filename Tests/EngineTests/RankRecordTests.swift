@@ -30,6 +30,34 @@ extension RankTests {
     #expect(try await world.verify(.deep).damages.isEmpty)
   }
 
+  @Test("metrics and notes of all processes are in the record; the marker tells as much as it can hold")
+  func crowded() async throws {
+    let scratch = try Scratch()
+    let world = try await World()
+    let path = try scratch.copy("hf_full/checkpoint-10", as: "checkpoint-10")
+    let mine = String(repeating: "mine", count: 50)
+    var last: RankPush.Report?
+    for rank in 0..<4 {
+      last = try await push(
+        world, path, rank, of: 4, step: 10,
+        change: {
+          $0.note = String(repeating: "\(rank)", count: 300_000)
+          if rank == 2 { $0.metrics[mine] = 1 }
+          if rank == 3 {
+            $0.metrics = Dictionary(uniqueKeysWithValues: (0..<6000).map { ("eval_of_a_long_name_\($0)", 1) })
+          }
+        })
+    }
+    let snapshot = try #require(last.flatMap(committed))
+    let repository = try await world.repository()
+    #expect(try await repository.snapshots().snapshots == [snapshot])
+    #expect(snapshot.metrics[mine] == 1 && snapshot.metrics["loss"] != nil)
+    #expect(snapshot.note.map { (60_000..<70_000).contains($0.utf8.count) } == true)
+    let document = try #require(try await ArchiveRecord.read(of: snapshot, from: repository))
+    #expect(document.metrics[mine] == 1 && document.metrics["eval_of_a_long_name_5999"] == 1)
+    #expect(document.note?.utf8.count == 1_200_006)
+  }
+
   @Test("files for the record and notes reach it from whichever process they were given to")
   func givenFiles() async throws {
     let scratch = try Scratch()

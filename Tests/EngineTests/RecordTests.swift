@@ -51,8 +51,11 @@ import Testing
       {"global_step": 20, "epoch": 2.0, "best_metric": 4.0, "best_global_step": 10, "log_history": [\(row)]}
       """
     try scratch.write("checkpoint-20/trainer_state.json", Array(state.utf8))
-    let mine = String(repeating: "mine", count: 50)
-    let pushed = try await world.push(checkpoint) { $0.metrics = [mine: 1] }
+    let (mine, compared) = (String(repeating: "mine", count: 50), "eval_results_of_the_task_number_19999")
+    let pushed = try await world.push(checkpoint) {
+      $0.metrics = [mine: 1]
+      $0.comparedMetrics = [compared, "eval_none"]
+    }
     #expect(pushed.warnings.contains { $0.contains("20004 metrics") })
 
     let repository = try await world.repository()
@@ -60,7 +63,8 @@ import Testing
     let listed = try #require(listing.snapshots.first)
     #expect(listing.unreadable.isEmpty && listed == pushed.snapshot)
     #expect(listed.metrics["loss"] == 0.25 && listed.metrics["epoch"] == 2 && listed.metrics[mine] == 1)
-    #expect((500..<1000).contains(listed.metrics.count))
+    #expect(listed.metrics[compared] == 0.5 && listed.metrics["eval_results_of_the_task_number_19998"] == nil)
+    #expect((5000..<10_000).contains(listed.metrics.count))
     let record = try #require(try await ArchiveRecord.read(of: listed, from: repository))
     #expect(record.metrics.count == 20_004)
     #expect(try await world.verify(.deep).damages.isEmpty)
@@ -93,6 +97,10 @@ import Testing
     let second = try await world.push("\(scratch.path)/checkpoint-1").snapshot
     #expect(second.key == first.key)
     #expect(try await world.repository().snapshots().unreadable.isEmpty)
+    let blank = [UInt8](repeating: 0x20, count: ArchiveRecord.largestRecord + 1)
+    try await world.memory.put(second.record + "record.json", Payload(blank))
+    #expect(try await world.verify(.deep).damages.count == 1)
+    try await world.push("\(scratch.path)/checkpoint-1")
     #expect(try await world.verify(.deep).damages.isEmpty)
   }
 

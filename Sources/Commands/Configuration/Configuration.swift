@@ -58,6 +58,11 @@ package struct Configuration: Sendable {
   /// What `prune` keeps where no flag says it.
   var policy = RetentionPolicy()
 
+  /// The metrics that snapshots are compared by.
+  var comparedMetrics: Set<String> {
+    Set(([best] + policy.best.map(\.ranking)).compactMap(\.metric))
+  }
+
   /// The names of the variables that hold the credentials, by their keys in the file.
   var credentialVariables: [(key: String, name: String)] {
     [

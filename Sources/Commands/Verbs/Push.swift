@@ -110,6 +110,7 @@ enum PushCommand: Command {
       }
       request.metrics[name] = value
     }
+    request.comparedMetrics = environment.configuration.comparedMetrics
     request.attachments =
       arguments.strings("log").map { ($0, .log) }
       + arguments.strings("hparams").map { ($0, .hyperparameters) }

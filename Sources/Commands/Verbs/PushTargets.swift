@@ -71,6 +71,10 @@ struct PushTargets: Sendable {
   ///
   /// - Throws: what all of them have in common, as where the checkpoint is torn; `CancellationError`.
   func push(_ request: Push.Request) async throws -> ExitCode {
+    var request = request
+    for target in targets {
+      request.comparedMetrics.formUnion(target.environment.configuration.comparedMetrics)
+    }
     let outcomes = try await request.rank == nil ? pushTogether(request) : pushShares(request)
     let texts = zip(targets, outcomes).map { target, outcome -> ErrorText? in
       if case .failure(let error) = outcome { target.text(of: error) } else { nil }

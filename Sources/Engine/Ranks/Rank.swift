@@ -53,14 +53,16 @@ extension CheckpointSource {
             name: attachment.name, role: attachment.role, object: name, size: bytes.count,
             sha256: hex(SHA256.hash(bytes))))
       }
-      try await repository.store.put(share.record, Payload(try document.encode()))
+      try await repository.store.put(share.record, Payload(try ArchiveRecord.encode(document)))
     }
     let absences = inspection.defects.filter(\.isAbsence).map { defect in
       RankPart.Absence(file: defect.file?.display, sentence: defect.sentence)
     }
     let part = RankPart(
       view: view, snapshot: snapshot, hasWeights: inspection.findings.parts[.weights] != nil,
-      absences: absences, hasRecord: withRecord, given: givenNames.isEmpty ? nil : givenNames)
+      absences: absences, hasRecord: withRecord,
+      askedMetrics: askedMetrics.isEmpty ? nil : askedMetrics.sorted(),
+      given: givenNames.isEmpty ? nil : givenNames)
     try await repository.write(part, of: share)
   }
 }

@@ -85,22 +85,34 @@ struct RankMerge: Sendable {
   func snapshot(at reference: Snapshot.ManifestReference, replacing former: Snapshot?) -> Snapshot {
     let parts = shares.map(\.part)
     let markers = parts.map(\.snapshot)
-    let metrics = markers.reduce(into: [:]) { $0.merge($1.metrics) { first, _ in first } }
     return Snapshot(
       id: manifest.id, run: manifest.run, step: manifest.step, time: manifest.time, kind: .directory,
       layout: markers.lazy.map(\.layout).first { $0 != "plain" } ?? markers[0].layout,
       complete: absences.isEmpty && markers.allSatisfy(\.complete), files: manifest.files.count,
       bytes: manifest.bytes, addedBytes: markers.reduce(0) { $0 + $1.addedBytes },
-      metrics: SummaryMetrics(of: metrics).chosen,
+      metrics: SummaryMetrics(of: Self.metrics(markers), asked: Set(parts.flatMap { $0.askedMetrics ?? [] }))
+        .chosen,
       tags: Set(markers.flatMap(\.tags) + (former?.tags ?? [])).sorted(),
       milestone: former?.milestone == true || markers.contains(where: \.milestone),
-      note: note(markers) ?? former?.note, manifest: reference)
+      note: note.map(Self.summary) ?? former?.note, manifest: reference)
+  }
+
+  /// The metrics of all markers; where they differ, that of the lowest rank counts.
+  private static func metrics(_ markers: [Snapshot]) -> [String: Double] {
+    markers.reduce(into: [:]) { $0.merge($1.metrics) { first, _ in first } }
+  }
+
+  /// As much of a note as fits a marker beside all else. Each process has a sentence of its own, and together they may be a book.
+  private static func summary(_ note: String) -> String {
+    let largest = 64 << 10
+    guard note.utf8.count > largest else { return note }
+    return String(decoding: note.utf8.prefix(largest), as: UTF8.self) + "…"
   }
 
   /// What all processes were told to note, each sentence once; nil where that is nothing.
-  private func note(_ markers: [Snapshot]) -> String? {
+  private var note: String? {
     var notes: [String] = []
-    for note in markers.compactMap(\.note) where !notes.contains(note) { notes.append(note) }
+    for note in shares.compactMap(\.part.snapshot.note) where !notes.contains(note) { notes.append(note) }
     return notes.isEmpty ? nil : notes.joined(separator: "; ")
   }
 
@@ -112,8 +124,7 @@ struct RankMerge: Sendable {
     document.time = snapshot.time
     document.layout = snapshot.layout
     document.complete = snapshot.complete
-    document.note = snapshot.note
-    document.metrics.merge(snapshot.metrics) { _, joined in joined }
+    document.note = note ?? snapshot.note
     document.remarks = absences
     document.worldSize = max(document.worldSize ?? 0, shares.count)
     document.files = []
@@ -142,6 +153,7 @@ struct RankMerge: Sendable {
           })
       }
     }
+    document.metrics.merge(Self.metrics(shares.map(\.part.snapshot))) { first, _ in first }
     return ArchiveRecord(
       snapshot: snapshot, manifest: manifest, document: document, attachments: attachments)
   }
