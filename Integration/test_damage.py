@@ -37,6 +37,22 @@ def test_every_flipped_byte_is_found_by_a_deep_verify(pushed, tmp_path):
     assert_no_restore(pushed, tmp_path)
 
 
+def test_a_damaged_marker_that_may_be_the_latest_is_told_and_nothing_is_changed_in_its_stead(
+        new_repository, checkpoint, tmp_path):
+    repository = new_repository("directory")
+    for step in ("1", "2"):
+        repository.ck.push(checkpoint, "--run", "demo", "--step", step)
+    newest = max(repository.objects.snapshots())
+    repository.objects.write(newest, repository.objects.read(newest)[:80])
+    for command in (("verify", "demo@latest"), ("remove", "demo@latest"), ("tag", "demo@latest", "+paper")):
+        assert newest in repository.ck(*command, expect=3).err
+    assert newest in repository.ck("verify", "demo@2", expect=3).err
+    said = repository.ck.restore("demo@latest", tmp_path / "out")
+    assert newest in said.err and "demo@1" in said.err
+    assert_same(tmp_path / "out", checkpoint)
+    assert "warning" not in repository.ck("show", "demo@1").err
+
+
 def test_a_missing_pack_is_found_by_a_quick_verify(pushed, tmp_path):
     pack = pushed.objects.packs()[0]
     pushed.objects.delete(pack)

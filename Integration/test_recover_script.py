@@ -82,6 +82,18 @@ def test_finds_a_snapshot_by_tag_and_the_newest_by_latest(copy, tree, tmp_path):
     assert_same(tmp_path / "latest", tree)
 
 
+def test_knows_a_marker_by_its_name_and_warns_where_the_latest_may_be_damaged(copy, tree, tmp_path):
+    identity = write_snapshot(copy, tree, step=40)
+    markers = copy / "snapshots/demo"
+    marker = markers / f"{40:012}-{identity}.json"
+    (markers / f"{40:012}-{identity} (1).json").write_bytes(marker.read_bytes())
+    (markers / f"{50:012}-{identity}.json").write_text("{")
+    said = recover(copy, "restore", "demo@latest", tmp_path / "latest")
+    assert_same(tmp_path / "latest", tree)
+    assert "(1).json" in said.stderr and f"{50:012}" in said.stderr
+    recover(copy, "restore", identity, tmp_path / "by-id")
+
+
 def test_passes_over_incomplete_snapshots_for_latest_as_ckbackup_does(copy, tree, tmp_path):
     write_snapshot(copy, tree, step=40)
     write_snapshot(copy, tree / "a", step=50, complete=False)

@@ -194,17 +194,36 @@ struct Environment: Sendable {
   }
 
   /// The one snapshot that an operand names.
-  func snapshot(_ text: String, in repository: Repository) async throws -> Snapshot {
+  ///
+  /// Where a marker that cannot be read may be the latest or the best, that is a warning, or thrown where it must be the `very` one.
+  func snapshot(_ text: String, in repository: Repository, very: Bool = false) async throws -> Snapshot {
     let address = try SnapshotAddress(text)
     let listing = try await repository.snapshots(of: address.run)
+    let found: Snapshot
     do throws(EngineError) {
-      return try address.resolve(in: listing.snapshots, best: configuration.best)
+      found = try address.resolve(in: listing.snapshots, best: configuration.best)
     } catch {
       // What was asked for may be the very snapshot whose marker is damaged.
       if case .notFound = error, let unreadable = listing.unreadable.first { throw unreadable }
       guard listing.snapshots.isEmpty, address.run != nil else { throw error }
+      return try address.resolve(in: try await repository.snapshots().snapshots, best: configuration.best)
     }
-    return try address.resolve(in: try await repository.snapshots().snapshots, best: configuration.best)
+    if let rival = address.rival(of: found, among: listing.unreadable) {
+      if very { throw rival }
+      for sentence in Damage(rival, snapshots: []).sentences { console.warn(sentence) }
+      console.warn("so \(text) is \(found.label) here, and may have been that one.")
+    }
+    return found
+  }
+
+  /// The snapshots that operands name; all of them where there are none.
+  func choice(
+    of operands: [String], in repository: Repository, very: Bool = false
+  ) async throws -> @Sendable ([Snapshot]) -> [Snapshot] {
+    guard !operands.isEmpty else { return { $0 } }
+    var keys = Set<String>()
+    for operand in operands { keys.insert(try await snapshot(operand, in: repository, very: very).key) }
+    return { [keys] snapshots in snapshots.filter { keys.contains($0.key) } }
   }
 
   /// The repository's directory, or nil where it is in a bucket or not named.

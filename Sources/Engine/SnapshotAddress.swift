@@ -65,15 +65,16 @@ public struct SnapshotAddress: Equatable, Sendable {
     return match
   }
 
-  /// The snapshots that several addresses mean, each once, in the order of `snapshots`.
-  ///
-  /// - Throws: as `resolve(in:best:)`.
-  public static func resolve(
-    _ addresses: [SnapshotAddress], in snapshots: [Snapshot], best: Ranking
-  ) throws(EngineError) -> [Snapshot] {
-    var chosen = Set<String>()
-    for address in addresses { chosen.insert(try address.resolve(in: snapshots, best: best).key) }
-    return snapshots.filter { chosen.contains($0.key) }
+  /// Why a marker of the run cannot be read that may be what the address means instead of `found`; nil where there is none.
+  public func rival(of found: Snapshot, among unreadable: [FormatError]) -> FormatError? {
+    switch target {
+    case .step, .tag, .id: return nil
+    case .best: return unreadable.first
+    case .latest:
+      return unreadable.first { error in
+        error.object.flatMap(ObjectKey.parse(marker:)).map { $0.step >= found.step } ?? true
+      }
+    }
   }
 
   /// The order of a run: by step, then by time.

@@ -17,6 +17,16 @@ public enum FormatError: Error, Equatable, Sendable {
   /// An object was not written, since no reader would take it: `detail` says of what there is too much.
   case tooLarge(object: String, detail: String)
 
+  /// The key of the object that is wrong; nil where it is none's.
+  public var object: String? {
+    switch self {
+    case .newerFormat(let object, _), .digestMismatch(let object), .missing(let object),
+      .invalid(let object, _):
+      object
+    case .noRepository, .occupied, .exists, .tooLarge: nil
+    }
+  }
+
   /// Whether it means damage in the store, as against wrong use.
   public var isDamage: Bool {
     switch self {

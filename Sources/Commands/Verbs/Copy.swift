@@ -51,14 +51,13 @@ enum CopyCommand: Command {
     try environment.refuse(second: other)
     let source = try await environment.repository()
     let target = try await other.repository()
-    let addresses = try arguments.operands.map { try SnapshotAddress($0) }
-    let best = environment.configuration.best
+    let choice = try await environment.choice(of: arguments.operands, in: source)
     let start = ContinuousClock.now
     let report = try await Copy(
       from: source, to: target, resources: environment.resources(for: source),
       progress: environment.progress, grace: other.configuration.grace
     ).run { snapshots in
-      if !addresses.isEmpty { return try SnapshotAddress.resolve(addresses, in: snapshots, best: best) }
+      if !arguments.operands.isEmpty { return choice(snapshots) }
       let chosen = snapshots.filter { (run.map($0.belongs) ?? true) && (tag.map($0.tags.contains) ?? true) }
       if chosen.isEmpty, let word = tag.map({ "with the label \($0)" }) ?? run.map({ "of the run \($0)" }) {
         throw EngineError.notFound(address: word, hint: "see ckbackup list --all")

@@ -34,7 +34,7 @@ enum RemoveCommand: Command {
     let repository = try await environment.repository()
     var chosen: [Snapshot] = []
     for operand in arguments.operands {
-      let snapshot = try await environment.snapshot(operand, in: repository)
+      let snapshot = try await environment.snapshot(operand, in: repository, very: true)
       if !chosen.contains(snapshot) { chosen.append(snapshot) }
     }
     if let milestone = chosen.first(where: \.milestone), !arguments.has("yes") {

@@ -43,17 +43,14 @@ enum RepairCommand: Command {
     guard let place = arguments.string("from") else {
       throw UsageError("say where from: --from REPO or --from DIR", command: spec.name)
     }
-    let addresses = try arguments.operands.map { try SnapshotAddress($0) }
-    let best = environment.configuration.best
     let second = try environment.second("from")
     try environment.refuse(second: second)
     let repository = try await environment.repository()
+    let choice = try await environment.choice(of: arguments.operands, in: repository, very: true)
     let report = try await Repair(
       repository, from: source(second, place), resources: environment.resources(for: repository),
       progress: environment.progress
-    ).run(deep: arguments.has("deep")) { snapshots in
-      addresses.isEmpty ? snapshots : try SnapshotAddress.resolve(addresses, in: snapshots, best: best)
-    }
+    ).run(deep: arguments.has("deep"), choose: choice)
 
     for pack in report.repaired {
       environment.console.show(

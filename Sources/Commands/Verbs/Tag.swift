@@ -36,7 +36,7 @@ enum TagCommand: Command {
     }
 
     let repository = try await environment.repository()
-    let snapshot = try await environment.snapshot(arguments.operands[0], in: repository)
+    let snapshot = try await environment.snapshot(arguments.operands[0], in: repository, very: true)
     for label in tagging.remove where !snapshot.tags.contains(label) {
       environment.console.warn("\(snapshot.label) has no label \(label)")
     }

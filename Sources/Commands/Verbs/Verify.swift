@@ -45,14 +45,12 @@ enum VerifyCommand: Command {
     let depth = try depth(environment.arguments)
     let thaw = try environment.thawWish()
     let repository = try await environment.repository()
-    let addresses = try environment.arguments.operands.map { try SnapshotAddress($0) }
-    let best = environment.configuration.best
+    let choice = try await environment.choice(
+      of: environment.arguments.operands, in: repository, very: true)
     let verify = Verify(
       repository, resources: try environment.resources(for: repository), progress: environment.progress,
       thaw: thaw)
-    let report = try await verify.run(depth) { snapshots in
-      addresses.isEmpty ? snapshots : try SnapshotAddress.resolve(addresses, in: snapshots, best: best)
-    }
+    let report = try await verify.run(depth, choose: choice)
 
     for damage in report.damages { for sentence in damage.sentences { environment.console.result(sentence) } }
     if let failure = report.ledgerFailure {

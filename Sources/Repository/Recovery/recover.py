@@ -163,6 +163,8 @@ class Snapshot:
             raise Damage(f"{path} is not a snapshot's marker: {error} is missing") from None
         if self.run != run or not isinstance(self.step, int) or not isinstance(self.id, str):
             raise Damage(f"{path} does not belong where it is")
+        if os.path.basename(path) != f"{self.step:012}-{self.id}.json":
+            raise Damage(f"{path} has another snapshot's name")
 
     def __str__(self):
         return f"{self.run}@{self.step} ({self.id})"
@@ -186,14 +188,16 @@ def list_snapshots(repository, run):
 
 
 def choose(repository, address):
-    """The one snapshot that `address` means."""
+    """The one snapshot that `address` means. A marker that is damaged may be the latest."""
     matches = [snapshot for snapshot in repository.snapshots() if snapshot.answers(address)]
     if address.endswith("@latest"):
         matches = [match for match in matches if match.complete]
         matches = [match for match in matches if match.step == matches[-1].step]
-    if not matches:
+        matches = sorted(matches, key=lambda match: match.time)[-1:]
+    if not matches or address.endswith("@latest"):
         for damage in repository.damaged:
             print(f"warning: {damage}", file=sys.stderr)
+    if not matches:
         raise NothingMatched(f"no snapshot is called {address}; see the list command")
     if len(matches) > 1:
         raise Failure(f"{address} means any of {', '.join(map(str, matches))}: name one by its id")
