@@ -32,6 +32,8 @@ public struct Prune: Sendable {
     /// Objects that earlier prunes condemned and whose grace period is not over.
     public var waiting = 0
 
+    /// Snapshots that cannot be restored whole, since a pack of theirs is missing or damaged: they take no other's place.
+    public var broken: [Snapshot] = []
     /// Snapshots that no rule keeps and that stay since their marker is locked.
     public var lockedSnapshots: [LockedSnapshot] = []
     /// Objects that nothing needs and that stay since they are locked; later prunes try again. A plan does not know them.
@@ -72,7 +74,8 @@ public struct Prune: Sendable {
     let state = try await RepositoryState.load(repository, &proof)
     var deleted = Set<String>()
     for record in due { report.add(state.split(record, unless: &deleted)) }
-    report.decisions = decisions(state.snapshots, now: state.now)
+    report.decisions = decisions(state)
+    report.broken = state.broken
     report.thinned = state.thinnable(report.decisions)
     let condemned = deleted.union(waiting.flatMap(\.objects))
     report.add(
@@ -94,7 +97,8 @@ public struct Prune: Sendable {
     var proof = ListingProof(repository)
     try await deleteCondemned(&report, &proof)
     let before = try await RepositoryState.load(repository, &proof)
-    report.decisions = decisions(before.snapshots, now: before.now)
+    report.decisions = decisions(before)
+    report.broken = before.broken
     // One whose marker a lock keeps would stay beside what is left of it, and stand for two among those that are to be kept.
     let thinnable = before.thinnable(report.decisions)
     let fixed = try await repository.locked(thinnable)
@@ -141,9 +145,10 @@ public struct Prune: Sendable {
     return (records.filter(isDue), records.filter { !isDue($0) })
   }
 
-  private func decisions(_ snapshots: [Snapshot], now: Timestamp) -> [RetentionPolicy.Decision] {
-    let chosen = snapshots.filter { run.map($0.belongs) ?? true }
-    return chosen.byRun().flatMap { policy.decide($0.snapshots, now: now) }
+  private func decisions(_ state: RepositoryState) -> [RetentionPolicy.Decision] {
+    let chosen = state.snapshots.filter { run.map($0.belongs) ?? true }
+    let broken = Set(state.broken.map(\.key))
+    return chosen.byRun().flatMap { policy.decide($0.snapshots, now: state.now, broken: broken) }
   }
 
   /// Phase one's end: what the remaining snapshots do not need is written to `deletions/`.
@@ -227,6 +232,8 @@ extension Prune.Report {
 /// All snapshots with their manifests, and all objects that belong to snapshots: what a deletion must know for sure.
 private struct RepositoryState {
   let snapshots: [Snapshot]
+  /// Those of them that cannot be restored whole.
+  let broken: [Snapshot]
   let objects: [ObjectInfo]
   let now: Timestamp
   private let infos: [String: ObjectInfo]
@@ -265,18 +272,22 @@ private struct RepositoryState {
     }
     var packsOf: [String: Set<String>] = [:]
     var thinPacksOf: [String: Set<String>] = [:]
+    var needs: [(Snapshot, Manifest.PackReference)] = []
     for (snapshot, result) in try await repository.manifests(of: listing.snapshots) {
       switch result {
       case .success(let manifest):
         packsOf[snapshot.key] = Set(manifest.packs.map(\.key))
+        needs += manifest.packs.map { (snapshot, $0) }
         thinPacksOf[snapshot.key] = manifest.thinned.map { Set($0.packs.map(\.key)) }
       case .failure(let error):
         throw EngineError.unsafeToDelete(
           reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
       }
     }
+    let broken = try await broken(needs, packs.objects, repository)
     let state = RepositoryState(
-      snapshots: listing.snapshots, objects: packs.objects + manifests.objects + records.objects,
+      snapshots: listing.snapshots, broken: listing.snapshots.filter { broken.contains($0.key) },
+      objects: packs.objects + manifests.objects + records.objects,
       now: listing.now, packsOf: packsOf, thinPacksOf: thinPacksOf)
     for snapshot in listing.snapshots { packsOf[snapshot.key]?.insert(snapshot.manifest.key) }
     let isWhole = try await proof.check(
@@ -284,12 +295,36 @@ private struct RepositoryState {
     return isWhole ? state : nil
   }
 
+  /// The keys of the snapshots that need a pack that is missing, has another size, or was found damaged when it was read last.
+  private static func broken(
+    _ needs: [(Snapshot, Manifest.PackReference)], _ packs: [ObjectInfo], _ repository: Repository
+  ) async throws -> Set<String> {
+    let stored = Dictionary(packs.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    let ledger = try await repository.ledger().ledger
+    var missing: [String: Set<String>] = [:]
+    var broken = Set<String>()
+    for (snapshot, pack) in needs {
+      switch Verify.fault(of: pack, stored: stored[pack.key], ledger: ledger) {
+      case .missing: missing[pack.key, default: []].insert(snapshot.key)
+      case .wrongSize, .wrongContent: broken.insert(snapshot.key)
+      // A store that was copied has other ETags for the same bytes.
+      case .replaced, .unreadable, nil: break
+      }
+    }
+    // A push may have sent it after the packs were listed.
+    let present = Set(try await ListingProof.present(Set(missing.keys), in: repository.store).map(\.key))
+    for (pack, snapshots) in missing where !present.contains(pack) { broken.formUnion(snapshots) }
+    return broken
+  }
+
   private init(
-    snapshots: [Snapshot], objects: [ObjectInfo], now: Timestamp, packsOf: [String: Set<String>],
+    snapshots: [Snapshot], broken: [Snapshot], objects: [ObjectInfo], now: Timestamp,
+    packsOf: [String: Set<String>],
     thinPacksOf: [String: Set<String>]
   ) {
     self.thinPacksOf = thinPacksOf
     self.snapshots = snapshots
+    self.broken = broken
     self.objects = objects
     self.now = now
     self.packsOf = packsOf

@@ -58,6 +58,20 @@ public struct RetentionPolicy: Equatable, Sendable {
     public var keeps: Bool { !reasons.isEmpty }
   }
 
+  /// Decides on all snapshots of one run, in their order; `broken` are the keys of those that cannot be restored whole.
+  ///
+  /// A broken one is kept where a rule keeps it, since it may be repaired, and takes no other's place: of the others those stay that
+  /// would stay if it were not there.
+  public func decide(_ snapshots: [Snapshot], now: Timestamp, broken: Set<String>) -> [Decision] {
+    let decisions = decide(snapshots, now: now)
+    let others = decide(snapshots.filter { !broken.contains($0.key) }, now: now)
+    let byKey = Dictionary(uniqueKeysWithValues: others.map { ($0.snapshot.key, $0) })
+    return decisions.map { decision in
+      byKey[decision.snapshot.key]
+        ?? Decision(snapshot: decision.snapshot, reasons: decision.reasons, thins: false)
+    }
+  }
+
   /// Decides on all snapshots of one run, in their order.
   ///
   /// It never empties a run: the newest complete snapshot stays whatever the rules say, or the newest where none is complete.

@@ -62,6 +62,27 @@ private let now = Timestamp(seconds: 1_700_000_000)
     }
   }
 
+  @Test(
+    "of whole snapshots those stay that would stay without the broken ones, and of these what a rule names; the seed is printed"
+  )
+  func broken() {
+    var generator = Seeded()
+    for _ in 0..<300 {
+      let (snapshots, policy) = random(&generator)
+      let broken = Set(snapshots.filter { _ in Bool.random(using: &generator) }.map(\.key))
+      func kept(_ decisions: [RetentionPolicy.Decision]) -> Set<String> {
+        Set(decisions.filter(\.keeps).map(\.snapshot.key))
+      }
+      let decisions = policy.decide(snapshots, now: now, broken: broken)
+      #expect(decisions.map(\.snapshot) == policy.decide(snapshots, now: now).map(\.snapshot))
+      let alone = kept(policy.decide(snapshots.filter { !broken.contains($0.key) }, now: now))
+      #expect(kept(decisions).subtracting(broken) == alone)
+      #expect(
+        kept(decisions).intersection(broken) == kept(policy.decide(snapshots, now: now)).intersection(broken))
+      #expect(policy.decide(snapshots, now: now, broken: []) == policy.decide(snapshots, now: now))
+    }
+  }
+
   @Test("what is kept is what the single rules keep together, and what none names goes; the seed is printed")
   func union() {
     var generator = Seeded()

@@ -58,6 +58,7 @@ enum PruneCommand: Command {
     let abortedUploads: Int?
     let abandonedShares: Int
     let abandonedShareBytes: Int
+    let brokenSnapshots: [String]
     let lockedSnapshots: [String]
     let lockedObjects: Int
     let lockedBytes: Int
@@ -85,6 +86,10 @@ enum PruneCommand: Command {
       throw EngineError.notFound(address: "of the run \(run)", hint: "see ckbackup list")
     }
     for warning in idle(policy, plan) { environment.console.warn(warning) }
+    for snapshot in plan.broken {
+      environment.console.warn(
+        "\(snapshot.label) cannot be restored whole, so that it takes no other's place: run ckbackup verify")
+    }
     let isDryRun = arguments.has("dry-run")
     if !isDryRun, !arguments.has("yes") { try refuseToEmpty(plan) }
     let report = isDryRun ? plan : try await prune.run()
@@ -102,6 +107,7 @@ enum PruneCommand: Command {
         waitingObjects: report.waiting, sparedObjects: report.spared,
         abortedUploads: report.abortedUploads, abandonedShares: report.abandonedShares,
         abandonedShareBytes: report.abandonedBytes,
+        brokenSnapshots: report.broken.map(\.id),
         lockedSnapshots: report.lockedSnapshots.map(\.snapshot.id),
         lockedObjects: report.lockedObjects, lockedBytes: report.lockedBytes, lockedUntil: report.lockedUntil,
         keepsOldVersions: report.keepsOldVersions)
@@ -127,13 +133,12 @@ enum PruneCommand: Command {
 
   /// More than half of a run of some length is seldom what somebody meant.
   private static func refuseToEmpty(_ plan: Prune.Report) throws(UsageError) {
-    for (run, decisions) in Dictionary(grouping: plan.decisions, by: \.snapshot.run).sorted(by: {
-      $0.key < $1.key
-    }) {
-      let going = decisions.count { !$0.keeps }
-      if decisions.count >= 4, going * 2 > decisions.count {
+    let going = Set(plan.decisions.filter { !$0.keeps }.map(\.snapshot.key))
+    for (run, snapshots) in plan.decisions.map(\.snapshot).byRun() {
+      let count = snapshots.count { going.contains($0.key) }
+      if snapshots.count >= 4, count * 2 > snapshots.count {
         throw UsageError(
-          "this would remove \(going) of the \(decisions.count) snapshots of \(run): look with --dry-run, then pass --yes",
+          "this would remove \(count) of the \(snapshots.count) snapshots of \(run): look with --dry-run, then pass --yes",
           command: spec.name)
       }
     }
