@@ -39,6 +39,8 @@ public struct Verify: Sendable {
     public var coveredSince: Timestamp?
     /// Why the ledger could not be written, so that the next verify reads the same again; nil where it could.
     public var ledgerFailure: (any Error)?
+    /// Keys of what lies among the markers and is none by its name.
+    public var strays: [String] = []
     /// Bytes of packs that nothing needs: remains that a prune will take. 0 where nobody knows what is needed.
     public var unusedBytes = 0
     /// Packs in an archive class, which were asked for and not read; nil where there are none.
@@ -67,12 +69,19 @@ public struct Verify: Sendable {
     var report = Report()
     progress.begin(.compare)
     let listing = try await repository.snapshots()
+    report.strays = listing.strays
     let chosen = try choose(listing.snapshots)
     if chosen.count == listing.snapshots.count {
       report.damages += listing.unreadable.map { Damage($0, snapshots: []) }
     }
     let allAreKnown = { [unreadable = report.damages.count] (readable: Int) in
       unreadable == 0 && readable == chosen.count
+    }
+    if chosen.count == listing.snapshots.count {
+      // Every push and prune has to read them.
+      do { _ = try await repository.deletions() } catch let error as FormatError {
+        report.damages.append(Damage(error, snapshots: []))
+      }
     }
     var whole: [(snapshot: Snapshot, manifest: Manifest)] = []
     let manifests = try await repository.listed(ObjectKey.manifests)

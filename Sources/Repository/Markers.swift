@@ -8,6 +8,8 @@ public struct SnapshotListing: Sendable {
   public let snapshots: [Snapshot]
   /// What is wrong with the markers that could not.
   public let unreadable: [FormatError]
+  /// The keys of what lies among them and is no marker by its name, as file managers and sync tools leave it.
+  public let strays: [String]
   /// The store's clock when the listing began.
   public let now: Timestamp
 }
@@ -35,7 +37,12 @@ extension Repository {
     }
     try await fetch(batch, into: &snapshots, &unreadable)
     snapshots.sort { ($0.run, $0.step, $0.time, $0.id) < ($1.run, $1.step, $1.time, $1.id) }
-    return SnapshotListing(snapshots: snapshots, unreadable: unreadable, now: listing.now)
+    // A newer format may name its markers as it likes.
+    let strays = unreadable.compactMap { error in
+      if case .invalid(let key, _) = error, ObjectKey.parse(marker: key) == nil { key } else { nil }
+    }
+    unreadable.removeAll { $0.object.map(strays.contains) ?? false }
+    return SnapshotListing(snapshots: snapshots, unreadable: unreadable, strays: strays, now: listing.now)
   }
 
   /// Fetches what the cache lacked of some folders, and lets it have the whole folders.
@@ -86,10 +93,14 @@ extension Repository {
   }
 
   /// The snapshot whose marker has a key, as the store has it now, or nil where there is none that can be read.
+  ///
+  /// - Throws: `FormatError.newerFormat`, so that nobody puts an older marker in its place; `StoreError`.
   public func snapshot(at key: String) async throws -> Snapshot? {
     do {
       let bytes = try await store.get(key, limit: Snapshot.largestMarker)
-      return try? Snapshot.decode(bytes, key: key)
+      return try Snapshot.decode(bytes, key: key)
+    } catch FormatError.invalid {
+      return nil
     } catch StoreError.missing {
       return nil
     } catch StoreError.tooLarge {

@@ -36,6 +36,59 @@ import Testing
     #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/3"))
   }
 
+  @Test(
+    "a snapshot that cannot be restored takes no other's place, whether its pack is lost or was found damaged"
+  )
+  func broken() async throws {
+    for isLost in [true, false] {
+      let (world, scratch) = try await three()
+      let repository = try await world.repository()
+      let snapshots = try await repository.snapshots().snapshots
+      let older = Set(try await repository.manifest(of: snapshots[1]).packs.map(\.key))
+      let own = try await repository.manifest(of: snapshots[2]).packs.map(\.key)
+      let pack = try #require(own.first { !older.contains($0) })
+      if isLost {
+        try await world.memory.delete([pack])
+      } else {
+        try await world.damage(pack, at: 3)
+        _ = try await world.verify(.deep)
+      }
+      let report = try await world.prune(RetentionPolicy(last: 1))
+      #expect(report.broken.map(\.step) == [3] && report.forgotten.map(\.step) == [1])
+      let left = try await repository.snapshots().snapshots
+      #expect(left.map(\.step) == [2, 3])
+      try await world.restore(left[0], to: "\(scratch.path)/out")
+      #expect(try Picture("\(scratch.path)/out") == Picture("\(scratch.path)/2"))
+    }
+  }
+
+  @Test("what lies among the markers and is none keeps nothing from being pruned, and is told of")
+  func strays() async throws {
+    let (world, _) = try await three()
+    let marker = try #require(try await world.keys("snapshots/").first)
+    let copy = try await world.memory.get(marker, limit: 1 << 20)
+    let strays = ["snapshots/demo/.DS_Store", String(marker.dropLast(5)) + " (1).json"]
+    for key in strays { try await world.memory.put(key, Payload(copy)) }
+    let listing = try await world.repository().snapshots()
+    #expect(Set(listing.strays) == Set(strays) && listing.unreadable.isEmpty)
+    #expect(try await world.prune(RetentionPolicy(last: 1)).forgotten.map(\.step) == [1, 2])
+    let report = try await world.verify(.deep)
+    #expect(report.damages.isEmpty && Set(report.strays) == Set(strays))
+  }
+
+  @Test("a deletion record that cannot be read is found by a verify, since it stops pushes and prunes")
+  func unreadableDeletions() async throws {
+    let (world, scratch) = try await three()
+    try await world.prune(RetentionPolicy(last: 1))
+    let key = try #require(try await world.keys("deletions/").first)
+    try await world.damage(key, at: 0)
+    #expect(try await world.verify(.quick).damages.map(\.object) == [key])
+    await #expect(throws: FormatError.self) { try await world.push("\(scratch.path)/1", step: 1) }
+    try await world.memory.delete([key])
+    try await world.push("\(scratch.path)/1", step: 1)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+  }
+
   @Test("runs whose names differ in their bytes alone are two runs, for pushes, addresses and prunes")
   func spellings() async throws {
     let (world, scratch) = (try await World(), try Scratch())

@@ -58,6 +58,7 @@ enum ListCommand: Command {
     for line in isDetailed ? details(runs, ranking, best, environment) : overview(runs, environment) {
       environment.console.result(line)
     }
+    for stray in listing.strays { environment.console.warn(Damage.words(ofStray: stray)) }
     let unreadable = listing.unreadable.map { Damage($0, snapshots: []) }
     for damage in unreadable { for sentence in damage.sentences { environment.console.warn(sentence) } }
     try environment.console.json(

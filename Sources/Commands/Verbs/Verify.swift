@@ -53,6 +53,7 @@ enum VerifyCommand: Command {
     let report = try await verify.run(depth, choose: choice)
 
     for damage in report.damages { for sentence in damage.sentences { environment.console.result(sentence) } }
+    for stray in report.strays { environment.console.warn(Damage.words(ofStray: stray)) }
     if let failure = report.ledgerFailure {
       let reason = ErrorText(failure).sentences.first ?? ""
       environment.console.warn(
