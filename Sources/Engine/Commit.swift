@@ -62,10 +62,7 @@ struct Commit {
     let store = repository.store
     let avoided = try await repository.avoidedObjects()
     let stored = try await repository.storedPacks()
-    guard let snapshot = try await repository.snapshot(at: former.key),
-      let record = try await store.head(snapshot.record + "record.json"),
-      record.size <= ArchiveRecord.largestRecord
-    else { return nil }
+    guard let snapshot = try await repository.snapshot(at: former.key) else { return nil }
     let held: Manifest
     do {
       held = try await repository.manifest(of: snapshot, listed: try await store.head(snapshot.manifest.key))
@@ -75,6 +72,11 @@ struct Commit {
     let isWhole = held.packs.allSatisfy { pack in
       !avoided.contains(pack.key) && stored[pack.key].flatMap { pack.intact(as: $0) } != nil
     }
-    return isWhole && fits(held) ? snapshot : nil
+    guard isWhole, fits(held) else { return nil }
+    // A record that is damaged is written anew; most have a few small objects.
+    let listed = Set(try await store.list(snapshot.record).objects.map(\.key))
+    let faults = try await ArchiveRecord.faults(
+      of: snapshot, held, in: repository, listed: listed, deep: true)
+    return faults.isEmpty ? snapshot : nil
   }
 }
