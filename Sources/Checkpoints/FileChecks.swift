@@ -34,8 +34,8 @@ struct FileChecks {
   /// Whether a link's target lies outside the checkpoint, by its words: links behind it are not followed.
   private func leadsOutside(_ target: [UInt8], from path: RelativePath) -> Bool {
     let target = String(decoding: target, as: UTF8.self)
-    let parts = target.split(separator: "/").map(String.init)
-    guard !target.hasPrefix("/") else {
+    let parts = PathText.components(target)
+    guard !PathText.isAbsolute(target) else {
       return parts.contains("..") || !parts.starts(with: reader.place.components)
     }
     var depth = path.components.count - 1

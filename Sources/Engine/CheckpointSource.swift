@@ -263,11 +263,15 @@ struct CheckpointSource: Sendable {
         to: snapshot, in: repository)
   }
 
-  /// What to say where a snapshot was there already: its record stays as it is.
-  var leftOutOfRecord: [String] {
-    if givenNames.isEmpty { return [] }
-    let names = givenNames.joined(separator: ", ")
-    return ["the snapshot and its record were in the repository already, and \(names) was not added to them."]
+  /// What to say where a snapshot was there already: its record and its metrics stay as they are.
+  func leftOut(of present: Snapshot) -> [String] {
+    let metrics = request.metrics.filter { present.metrics[$0.key] != $0.value }
+    let left = givenNames + metrics.keys.sorted().map { "the metric \($0)" }
+    if left.isEmpty { return [] }
+    let names = left.joined(separator: ", ")
+    return [
+      "the snapshot and its record were in the repository already, and \(names) \(left.count == 1 ? "was" : "were") not added to them."
+    ]
   }
 
   /// What to say where the step holds other content already.

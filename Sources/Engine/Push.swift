@@ -137,7 +137,7 @@ public struct Push: Sendable {
       $0.id == manifest.id && $0.belongs(to: manifest.run) && $0.step == manifest.step
     }
     func report(_ snapshot: Snapshot, wasPresent: Bool = false) -> Report {
-      let leftOut = wasPresent ? source.leftOutOfRecord : []
+      let leftOut = wasPresent ? source.leftOut(of: snapshot) : []
       return Report(
         snapshot: snapshot, wasPresent: wasPresent, addedBytes: added,
         checkpointWarnings: source.warnings,

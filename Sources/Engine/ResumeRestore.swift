@@ -61,14 +61,13 @@ struct ResumeRestore: Sendable {
   ) async throws -> LocalCheckpoints.Entry? {
     for (entry, fault) in local.rejected where entry.step == snapshot.step {
       switch fault {
-      case .unknownLayout, .weightsOnly:
+      case .unknownLayout, .weightsOnly, .unreadable:
         // Not every file system keeps times to the nanosecond: then the bytes decide.
         let likeness = try await resources.disk.run { Self.likeness(entry.path, manifest) }
         if likeness == .whole { return entry }
         if likeness == .sizes, try await isSame(entry, as: snapshot, ignoringExtras: true) { return entry }
       case .defect, .saving:
         if try await isSame(entry, as: snapshot, ignoringExtras: false) { return entry }
-      case .unreadable: continue
       }
     }
     return nil

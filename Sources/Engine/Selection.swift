@@ -51,8 +51,9 @@ public struct Selection: Sendable {
   /// A glob without a slash matches any name of the path; one with a slash matches from the top, the whole path or a directory above
   /// it. `**` stands for any number of directories.
   static func matches(_ glob: String, _ path: RelativePath) -> Bool {
-    var pattern = glob.split(separator: "/").map(String.init).filter { $0 != "." }
-    let isAnchored = glob.hasPrefix("/") || glob.hasPrefix("./") || pattern.count > 1
+    let parts = PathText.components(glob)
+    var pattern = parts.filter { $0 != "." }
+    let isAnchored = PathText.isAbsolute(glob) || parts.count > 1
     if !isAnchored { pattern.insert("**", at: 0) }
     return begins(path.components[...], pattern[...])
   }

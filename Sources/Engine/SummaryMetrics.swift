@@ -3,7 +3,7 @@ import Repository
 /// Which metrics stand in a marker. Some trainings log thousands, one for each task or parameter: the record has all of them, and a
 /// marker, of which a listing reads thousands, those that people ask for.
 struct SummaryMetrics {
-  /// The most bytes that the metrics of a marker have, beside those that were asked for: half of a marker, some five thousand.
+  /// The bytes that metrics have in a marker, where those that were asked for do not take more: half of it, for some five thousand.
   private static let largest = 512 << 10
 
   /// What the marker gets.

@@ -27,10 +27,13 @@ public struct Repository: Sendable {
       !ObjectKey.hasDescription(of: $0) && !ObjectKey.isDoctors($0)
     }
     if recreate {
-      if let bytes = try? await store.get(ObjectKey.repository, limit: 1 << 20),
-        (try? RepositoryInfo.decode(bytes)) != nil
-      {
+      // What cannot be read now, or was written by a newer ckbackup, is neither lost nor damaged.
+      do {
+        _ = try RepositoryInfo.decode(try await store.get(ObjectKey.repository, limit: 1 << 20))
         throw FormatError.exists(place: store.name)
+      } catch FormatError.invalid {
+      } catch StoreError.missing {
+      } catch StoreError.tooLarge {
       }
       guard others.contains(where: { $0.hasPrefix(ObjectKey.packs) }) else {
         throw FormatError.noRepository(place: store.name)

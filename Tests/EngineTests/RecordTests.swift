@@ -183,6 +183,47 @@ import Testing
     #expect(try await world.verify(.deep).damages.isEmpty)
   }
 
+  @Test(
+    "each object of a record that is damaged is written anew by the next push, which sends nothing else",
+    arguments: ["record.json", "SHA256SUMS", "MD5SUMS", "files/trainer_state.json"], [false, true])
+  func eachHealed(_ name: String, isLost: Bool) async throws {
+    let world = try await World()
+    let path = fixtures + "/hf_full/checkpoint-20"
+    let snapshot = try await world.push(path).snapshot
+    let key = snapshot.record + name
+    if isLost { try await world.memory.delete([key]) } else { try await world.damage(key, at: 3) }
+    #expect(try await world.verify(.deep).damages.map(\.object) == [key])
+    let again = try await world.push(path)
+    #expect(again.addedBytes == 0 && !again.wasPresent)
+    #expect(try await world.verify(.deep).damages.isEmpty)
+    #expect(try await world.push(path).wasPresent)
+  }
+
+  @Test("metrics that are given for a snapshot that is there are not dropped without a word")
+  func lateMetrics() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let path = "\(scratch.path)/checkpoint-1"
+    try await world.push(path) { $0.metrics = ["score": 1] }
+    let same = try await world.push(path) { $0.metrics = ["score": 1] }
+    #expect(same.wasPresent && !same.warnings.contains { $0.contains("metric") })
+    let late = try await world.push(path) { $0.metrics = ["score": 2, "wer": 0.5] }
+    #expect(late.warnings.contains { $0.contains("the metric score, the metric wer were not added") })
+  }
+
+  @Test("a marker of a newer format is not replaced by an older one")
+  func newerMarker() async throws {
+    let (world, scratch) = (try await World(), try Scratch())
+    try makeCheckpoint(scratch)
+    let snapshot = try await world.push("\(scratch.path)/checkpoint-1").snapshot
+    let newer = Array(#"{"format": 2}"#.utf8)
+    try await world.memory.put(snapshot.key, Payload(newer))
+    await #expect(throws: FormatError.newerFormat(object: snapshot.key, format: 2)) {
+      try await world.push("\(scratch.path)/checkpoint-1")
+    }
+    #expect(try await world.memory.get(snapshot.key, limit: 1000) == newer)
+  }
+
   @Test("the record tells the parts, the use, the modules and the settings that stand in pickles")
   func contents() async throws {
     let world = try await World()

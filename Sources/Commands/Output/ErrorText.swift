@@ -165,7 +165,7 @@ struct ErrorText: Sendable {
         code: failures.values.contains { if case .denied = $0 { true } else { false } } ? .refused : .failed)
     case .badRun(let run):
       return ErrorText(
-        "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters, of other alphabets fewer (200 bytes when percent-encoded). Give another with --run.",
+        "\(run.debugDescription) cannot be a run's name: it takes 1 to \(ObjectKey.longestRun) characters, of other alphabets fewer (200 bytes when percent-encoded), and no control characters. Give another with --run.",
         code: .wrongUse)
     case .notFound(let address, let hint):
       return ErrorText("there is no snapshot \(address): \(hint)", code: .nothingMatched)
@@ -182,7 +182,7 @@ struct ErrorText: Sendable {
     case .frozen(let report): return ErrorText(report.sentence, code: .failed)
     case .targetExists(let path):
       return ErrorText(
-        "\(path) exists and is not empty. Choose another target, or pass --overwrite.", code: .failed)
+        "\(path) is there already. Choose another target (restore also takes --overwrite).", code: .failed)
     case .badTarget(let path):
       return ErrorText(
         "\(path.debugDescription) cannot be a target: name a directory or file to make, for example ./restored",

@@ -34,8 +34,14 @@ enum ShowCommand: Command {
     let manifest = try await repository.manifest(of: snapshot)
     let record = try await ArchiveRecord.read(of: snapshot, from: repository)
     let siblings = try await repository.snapshots(of: snapshot.run).snapshots
-    let before = siblings.last { ($0.step, $0.time, $0.id) < (snapshot.step, snapshot.time, snapshot.id) }
-    let shared = try await sharedBytes(manifest, with: before, in: repository)
+    var before = siblings.last { ($0.step, $0.time, $0.id) < (snapshot.step, snapshot.time, snapshot.id) }
+    var shared = 0
+    do {
+      shared = try await sharedBytes(manifest, with: before, in: repository)
+    } catch is FormatError {
+      // The one before it is damaged, which is not what was asked for.
+      before = nil
+    }
 
     let page = page(snapshot, manifest, record, before, shared, width: environment.console.width)
     for line in page { environment.console.result(line) }

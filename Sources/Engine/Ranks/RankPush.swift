@@ -105,7 +105,7 @@ public struct RankPush: Sendable {
           // Of a share that was joined the labels and the record's files are there already.
           if isRemoved { return report(.present(present)) }
           return report(
-            .present(try await source.retag(present, in: repository)), besides: source.leftOutOfRecord)
+            .present(try await source.retag(present, in: repository)), besides: source.leftOut(of: present))
         }
         // Else it was removed with the shares of an older save.
         if !isRemoved { return report(.awaiting(ranks)) }
@@ -132,7 +132,7 @@ public struct RankPush: Sendable {
       return Report(
         outcome: .present(try await source.retag(present, in: repository)), run: source.run,
         step: source.step, files: read.manifest.files.count, bytes: read.manifest.bytes, addedBytes: 0,
-        checkpointWarnings: source.warnings, repositoryWarnings: source.leftOutOfRecord)
+        checkpointWarnings: source.warnings, repositoryWarnings: source.leftOut(of: present))
     }
     return nil
   }
