@@ -16,7 +16,7 @@ final class ShortListings: @unchecked Sendable {
   private let amnesia: ClosedRange<Timestamp>?
   /// Whether of snapshots with an odd id, or of those with an even one.
   private let isOdd: Bool
-  /// How many listings of an actor stay whole: a look takes four, and only one of them is short.
+  /// How many listings of an actor stay whole: a look takes five, and only one of them is short.
   private var whole: [Int: Int] = [:]
   /// Whether any listing lacked anything so far.
   private(set) var hasShortened = false

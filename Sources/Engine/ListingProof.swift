@@ -11,6 +11,8 @@ struct ListingProof {
   private let repository: Repository
   /// Markers that were listed before and that this command did not remove.
   private var known: Set<String>
+  /// Markers that answered and were not listed the last time, and were too young to prove anything.
+  private var doubtful: Set<String> = []
 
   /// A proof that begins with the markers that this machine remembers.
   init(_ repository: Repository) {
@@ -33,16 +35,16 @@ struct ListingProof {
     markers: [String], objects: [ObjectInfo], needs: [String: Set<String>], at now: Timestamp
   ) async throws -> Bool {
     let listed = Set(markers).union(objects.map(\.key))
-    // A marker that was there before the listings began is missed whatever its age: it may have got labels since.
-    let missed = try await Self.present(known.subtracting(listed), in: repository.store)
-    // What else is young may have come meanwhile: a new marker, or a pack of the same content pushed again.
     let needed = known.reduce(into: Set<String>()) { $0.formUnion(needs[$1] ?? []) }
-    let others = needed.union(Self.markers(of: objects)).subtracting(listed).subtracting(known)
-    let found = try await Self.present(others, in: repository.store)
-    if let key = (missed + found.filter { Self.isOld($0, at: now) }).first?.key {
+    let missed = known.union(needed).union(Self.markers(of: objects)).subtracting(listed)
+    let found = try await Self.present(missed, in: repository.store)
+    // What is young may have come meanwhile: a new marker, one that was removed and pushed again, or a pack of the same content. The
+    // age of a marker says little, since it may have got labels: it must be listed the next time.
+    if let key = found.first(where: { Self.isOld($0, at: now) || doubtful.contains($0.key) })?.key {
       throw EngineError.shortListing(lacks: key)
     }
-    known = Set(markers).union(found.lazy.map(\.key).filter { ObjectKey.parse(marker: $0) != nil })
+    doubtful = Set(found.lazy.map(\.key).filter { ObjectKey.parse(marker: $0) != nil })
+    known = doubtful.union(markers)
     return found.isEmpty
   }
 

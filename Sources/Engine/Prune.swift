@@ -229,6 +229,38 @@ extension Prune.Report {
   }
 }
 
+/// The snapshots that need a pack that is missing, has another size, or was found damaged when it was read last.
+private struct PackFaults {
+  private let stored: [String: ObjectInfo]
+  private let ledger: Ledger
+  /// By packs that are not listed, the markers' keys of the snapshots that need them.
+  private var missing: [String: Set<String>] = [:]
+  private var broken = Set<String>()
+
+  init(_ packs: [ObjectInfo], _ ledger: Ledger) {
+    stored = Dictionary(packs.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    self.ledger = ledger
+  }
+
+  mutating func note(_ packs: [Manifest.PackReference], of snapshot: Snapshot) {
+    for pack in packs {
+      switch Verify.fault(of: pack, stored: stored[pack.key], ledger: ledger) {
+      case .missing: missing[pack.key, default: []].insert(snapshot.key)
+      case .wrongSize, .wrongContent: broken.insert(snapshot.key)
+      // A store that was copied has other ETags for the same bytes.
+      case .replaced, .unreadable, nil: break
+      }
+    }
+  }
+
+  /// The keys of the markers of all that were noted and cannot be restored whole.
+  func broken(in store: any ObjectStore) async throws -> Set<String> {
+    // A push may have sent a pack after they were listed.
+    let present = Set(try await ListingProof.present(Set(missing.keys), in: store).map(\.key))
+    return missing.reduce(into: broken) { if !present.contains($1.key) { $0.formUnion($1.value) } }
+  }
+}
+
 /// All snapshots with their manifests, and all objects that belong to snapshots: what a deletion must know for sure.
 private struct RepositoryState {
   let snapshots: [Snapshot]
@@ -261,6 +293,7 @@ private struct RepositoryState {
   private static func look(
     _ repository: Repository, _ proof: inout ListingProof
   ) async throws -> RepositoryState? {
+    let ledger = try await repository.ledger().ledger
     // Objects are listed before markers: what a push commits meanwhile is then seen as needed, or not seen at all.
     let packs = try await repository.store.list(ObjectKey.packs)
     let manifests = try await repository.store.list(ObjectKey.manifests)
@@ -272,19 +305,19 @@ private struct RepositoryState {
     }
     var packsOf: [String: Set<String>] = [:]
     var thinPacksOf: [String: Set<String>] = [:]
-    var needs: [(Snapshot, Manifest.PackReference)] = []
+    var faults = PackFaults(packs.objects, ledger)
     for (snapshot, result) in try await repository.manifests(of: listing.snapshots) {
       switch result {
       case .success(let manifest):
         packsOf[snapshot.key] = Set(manifest.packs.map(\.key))
-        needs += manifest.packs.map { (snapshot, $0) }
+        faults.note(manifest.packs, of: snapshot)
         thinPacksOf[snapshot.key] = manifest.thinned.map { Set($0.packs.map(\.key)) }
       case .failure(let error):
         throw EngineError.unsafeToDelete(
           reason: "the manifest of \(snapshot.label) cannot be read: \(error.objectAndDetail)")
       }
     }
-    let broken = try await broken(needs, packs.objects, repository)
+    let broken = try await faults.broken(in: repository.store)
     let state = RepositoryState(
       snapshots: listing.snapshots, broken: listing.snapshots.filter { broken.contains($0.key) },
       objects: packs.objects + manifests.objects + records.objects,
@@ -293,28 +326,6 @@ private struct RepositoryState {
     let isWhole = try await proof.check(
       markers: listing.snapshots.map(\.key), objects: state.objects, needs: packsOf, at: packs.now)
     return isWhole ? state : nil
-  }
-
-  /// The keys of the snapshots that need a pack that is missing, has another size, or was found damaged when it was read last.
-  private static func broken(
-    _ needs: [(Snapshot, Manifest.PackReference)], _ packs: [ObjectInfo], _ repository: Repository
-  ) async throws -> Set<String> {
-    let stored = Dictionary(packs.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-    let ledger = try await repository.ledger().ledger
-    var missing: [String: Set<String>] = [:]
-    var broken = Set<String>()
-    for (snapshot, pack) in needs {
-      switch Verify.fault(of: pack, stored: stored[pack.key], ledger: ledger) {
-      case .missing: missing[pack.key, default: []].insert(snapshot.key)
-      case .wrongSize, .wrongContent: broken.insert(snapshot.key)
-      // A store that was copied has other ETags for the same bytes.
-      case .replaced, .unreadable, nil: break
-      }
-    }
-    // A push may have sent it after the packs were listed.
-    let present = Set(try await ListingProof.present(Set(missing.keys), in: repository.store).map(\.key))
-    for (pack, snapshots) in missing where !present.contains(pack) { broken.formUnion(snapshots) }
-    return broken
   }
 
   private init(

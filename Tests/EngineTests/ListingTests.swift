@@ -85,8 +85,12 @@ import Testing
     let twice = forgetful(world, ["snapshots/"], looks: 1...2) { $0 == young.key }
     await expectShort(young.key) { try await world.prune(RetentionPolicy(last: 5), in: twice) }
     #expect(try await world.keys("") == before)
-    let known = forgetful(world, ["snapshots/"], looks: 2...2) { $0 == young.key }
+    let known = forgetful(world, ["snapshots/"], looks: 2...3) { $0 == young.key }
     await expectShort(young.key) { try await world.prune(RetentionPolicy(last: 5), in: known) }
+    let listedAgain = forgetful(world, ["snapshots/"], looks: 2...2) { $0 == young.key }
+    try await world.prune(RetentionPolicy(last: 5), in: listedAgain)
+    try await world.restore(young, to: "\(scratch.path)/out")
+    #expect(try await world.verify(.deep).damages.isEmpty)
   }
 
   @Test("a plan says so too")
@@ -197,6 +201,27 @@ import Testing
         world.clock.advance(600)
       }
       try await world.prune(RetentionPolicy(last: 1), in: racing)
+      #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
+      hasRun = await racing.hasRun
+    }
+    #expect(turn > 10)
+  }
+
+  @Test(
+    "a snapshot that is removed and pushed again a few calls later is no short listing", arguments: [1, 2, 4])
+  func pushedAgain(_ gap: Int) async throws {
+    var turn = 0
+    var hasRun = true
+    while hasRun {
+      turn += 1
+      let (world, scratch, snapshots) = try await due()
+      let removing = RacingStore(world.memory, at: turn) {
+        _ = try? await world.repository().remove([snapshots[2]])
+      }
+      let racing = RacingStore(removing, at: turn + gap) {
+        _ = try? await world.push("\(scratch.path)/3", step: 3)
+      }
+      try await world.prune(RetentionPolicy(last: 5), in: racing)
       #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
       hasRun = await racing.hasRun
     }

@@ -371,13 +371,13 @@ import Testing
 /// Runs something else before its call number `turn`.
 actor RacingStore: ObjectStore {
   nonisolated let name = "racing:"
-  private let base: MemoryStore
+  private let base: any ObjectStore
   private let turn: Int
   private let other: @Sendable () async -> Void
   private var calls = 0
   private(set) var hasRun = false
 
-  init(_ base: MemoryStore, at turn: Int, _ other: @escaping @Sendable () async -> Void) {
+  init(_ base: any ObjectStore, at turn: Int, _ other: @escaping @Sendable () async -> Void) {
     self.base = base
     self.turn = turn
     self.other = other
