@@ -141,8 +141,20 @@ public struct Snapshot: Codable, Equatable, Sendable {
 extension Sequence<Snapshot> {
   /// The snapshots of each run, ordered by the runs' names; names are told apart by their bytes.
   public func byRun() -> [(run: String, snapshots: [Snapshot])] {
-    Dictionary(grouping: self) { Array($0.run.utf8) }
-      .sorted { $0.key.lexicographicallyPrecedes($1.key) }
+    var groups: [[UInt8]: [Snapshot]] = [:]
+    // Most come run by run, and a look at the last one costs less than a key.
+    var latest: [Snapshot] = []
+    func close() {
+      guard let run = latest.first?.run else { return }
+      groups[Array(run.utf8), default: []] += latest
+      latest = []
+    }
+    for snapshot in self {
+      if latest.first?.belongs(to: snapshot.run) == false { close() }
+      latest.append(snapshot)
+    }
+    close()
+    return groups.sorted { $0.key.lexicographicallyPrecedes($1.key) }
       .map { (String(decoding: $0.key, as: UTF8.self), $0.value) }
   }
 }
