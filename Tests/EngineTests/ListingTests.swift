@@ -188,44 +188,45 @@ import Testing
     try await expectWhole(world, scratch, Array(snapshots.dropFirst()))
   }
 
-  @Test("a push that commits at whatever call of a prune is no short listing")
-  func committedMeanwhile() async throws {
-    var turn = 0
-    var hasRun = true
-    while hasRun {
-      turn += 1
-      let (world, scratch, _) = try await due()
-      // Content that was pushed, forgotten and condemned before, so that an old manifest of it is listed.
-      let racing = RacingStore(world.memory, at: turn) {
-        _ = try? await world.push("\(scratch.path)/1", step: 1)
-        world.clock.advance(600)
-      }
-      try await world.prune(RetentionPolicy(last: 1), in: racing)
-      #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
-      hasRun = await racing.hasRun
-    }
-    #expect(turn > 10)
-  }
-
-  @Test(
-    "a snapshot that is removed and pushed again a few calls later is no short listing", arguments: [1, 2, 4])
-  func pushedAgain(_ gap: Int) async throws {
+  /// Prunes all but the `last` snapshots on a store that `racing` makes for each turn, until the turn lies behind the prune's calls.
+  private func atEveryCall(
+    last: Int, _ racing: (_ turn: Int, World, Scratch, [Snapshot]) -> RacingStore
+  ) async throws {
     var turn = 0
     var hasRun = true
     while hasRun {
       turn += 1
       let (world, scratch, snapshots) = try await due()
+      let store = racing(turn, world, scratch, snapshots)
+      try await world.prune(RetentionPolicy(last: last), in: store)
+      #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
+      hasRun = await store.hasRun
+    }
+    #expect(turn > 10)
+  }
+
+  @Test("a push that commits at whatever call of a prune is no short listing")
+  func committedMeanwhile() async throws {
+    try await atEveryCall(last: 1) { turn, world, scratch, _ in
+      // Content that was pushed, forgotten and condemned before, so that an old manifest of it is listed.
+      RacingStore(world.memory, at: turn) {
+        _ = try? await world.push("\(scratch.path)/1", step: 1)
+        world.clock.advance(600)
+      }
+    }
+  }
+
+  @Test(
+    "a snapshot that is removed and pushed again a few calls later is no short listing", arguments: [1, 2, 4])
+  func pushedAgain(_ gap: Int) async throws {
+    try await atEveryCall(last: 5) { turn, world, scratch, snapshots in
       let removing = RacingStore(world.memory, at: turn) {
         _ = try? await world.repository().remove([snapshots[2]])
       }
-      let racing = RacingStore(removing, at: turn + gap) {
+      return RacingStore(removing, at: turn + gap) {
         _ = try? await world.push("\(scratch.path)/3", step: 3)
       }
-      try await world.prune(RetentionPolicy(last: 5), in: racing)
-      #expect(try await world.verify(.deep).damages.isEmpty, "turn \(turn)")
-      hasRun = await racing.hasRun
     }
-    #expect(turn > 10)
   }
 
   @Test("a verify reports a marker that answers and that the listing lacks")
