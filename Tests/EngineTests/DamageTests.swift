@@ -223,6 +223,27 @@ import Testing
     }
   }
 
+  @Test("a description that is newer, or cannot be read at the moment, is not written anew")
+  func keptDescription() async throws {
+    let (world, _, _) = try await pushed()
+    func recreate(in store: any ObjectStore) async throws {
+      _ = try await Repository.create(
+        in: store, chunkSize: 1 << 16, surroundings: world.surroundings, recreate: true)
+    }
+    let whole = try await world.memory.get("ckbackup.json", limit: 1 << 20)
+    let failing = FaultyStore(world.memory) { operation, _, _ in
+      operation == .get ? .before(.transient(operation: "get", detail: "500", retryAfter: nil)) : nil
+    }
+    await #expect(throws: StoreError.self) { try await recreate(in: failing) }
+    #expect(try await world.memory.get("ckbackup.json", limit: 1 << 20) == whole)
+    let newer = Array(#"{"format": 2}"#.utf8)
+    try await world.memory.put("ckbackup.json", Payload(newer))
+    await #expect(throws: FormatError.newerFormat(object: "ckbackup.json", format: 2)) {
+      try await recreate(in: world.memory)
+    }
+    #expect(try await world.memory.get("ckbackup.json", limit: 1 << 20) == newer)
+  }
+
   @Test("a marker that cannot be read stops every deletion")
   func marker() async throws {
     let (world, _, snapshot) = try await pushed()
