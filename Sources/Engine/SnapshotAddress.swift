@@ -95,7 +95,7 @@ public struct SnapshotAddress: Equatable, Sendable {
   }
 
   static func hint(run: String, _ snapshots: [Snapshot]) -> String {
-    let runs = Set(snapshots.map(\.run)).sorted()
+    let runs = snapshots.byRun().map(\.run)
     if runs.isEmpty { return "the repository holds no snapshot yet" }
     return "the runs are \(runs.prefix(5).joined(separator: ", "))\(runs.count > 5 ? ", …" : "")"
   }

@@ -38,7 +38,7 @@ enum ListCommand: Command {
     let listing = try await repository.snapshots(of: run)
     var snapshots = listing.snapshots
     if let run, snapshots.isEmpty, listing.unreadable.isEmpty {
-      let runs = Set(try await repository.snapshots().snapshots.map(\.run)).sorted()
+      let runs = try await repository.snapshots().snapshots.byRun().map(\.run)
       let hint =
         runs.isEmpty ? "the repository holds no snapshot yet" : "the runs are \(runs.joined(separator: ", "))"
       throw EngineError.notFound(address: "of the run \(run)", hint: hint)
