@@ -97,6 +97,14 @@ def test_directories_without_search_permission_come_back_for_any_user():
         done = subprocess.run(command, user=user, env=ck.environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert_same(folder / "restored", source)
+        # Such a copy is found again, and not restored once more beside it.
+        (folder / "out").mkdir()
+        os.chown(folder / "out", user, -1)
+        command = [binary, *ck.command("resume", folder / "out", "--run", "modes")[1:]]
+        for _ in range(2):
+            done = subprocess.run(command, user=user, env=ck.environment, capture_output=True, text=True)
+            assert done.returncode == 0 and "aside" not in done.stderr, done.stderr
+            assert os.listdir(folder / "out") == ["checkpoint-7"]
 
 
 def test_modes_times_links_and_empty_directories(repository, tmp_path):

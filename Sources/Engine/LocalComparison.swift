@@ -64,8 +64,14 @@ public struct LocalComparison: Sendable {
   /// Links, directories, and what the snapshot does not have.
   private func others(_ manifest: Manifest, _ tree: Tree) -> [Difference] {
     var differences: [Difference] = []
+    /// What is there and cannot be read, by path: a directory that nobody may search, for example.
+    var unreadable: [[UInt8]: String] = [:]
+    for entry in tree.skipped {
+      if case .unreadable(let words) = entry.reason { unreadable[entry.path] = words }
+    }
     func compare(_ path: RelativePath, _ fits: (Tree.Kind) -> Difference.Kind?) {
-      let kind = tree.entry(path).map { fits($0.kind) } ?? .missing
+      let absent = unreadable[path.bytes].map(Difference.Kind.unreadable) ?? .missing
+      let kind = tree.entry(path).map { fits($0.kind) } ?? absent
       if let kind { differences.append(.init(path: path, kind: kind)) }
     }
     for link in manifest.links {

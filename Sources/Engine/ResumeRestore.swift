@@ -61,13 +61,16 @@ struct ResumeRestore: Sendable {
   ) async throws -> LocalCheckpoints.Entry? {
     for (entry, fault) in local.rejected where entry.step == snapshot.step {
       switch fault {
-      case .unknownLayout, .weightsOnly, .unreadable:
+      case .unknownLayout, .weightsOnly:
         // Not every file system keeps times to the nanosecond: then the bytes decide.
         let likeness = try await resources.disk.run { Self.likeness(entry.path, manifest) }
         if likeness == .whole { return entry }
-        if likeness == .sizes, try await isSame(entry, as: snapshot, ignoringExtras: true) { return entry }
+        if likeness == .sizes, try await isSame(entry, as: snapshot, manifest, ignoringExtras: true) {
+          return entry
+        }
       case .defect, .saving:
-        if try await isSame(entry, as: snapshot, ignoringExtras: false) { return entry }
+        if try await isSame(entry, as: snapshot, manifest, ignoringExtras: false) { return entry }
+      case .unreadable: continue
       }
     }
     return nil
@@ -104,16 +107,18 @@ struct ResumeRestore: Sendable {
     throw EngineError.targetExists(path: LocalCheckpoints.join(directory, name))
   }
 
-  /// Whether an entry has the bytes of a snapshot. Permissions do not count, which some file systems do not keep.
+  /// Whether an entry has the bytes of a snapshot. Permissions do not count, which some file systems do not keep; a directory that
+  /// the snapshot has and nobody may search is as it was pushed, where no file below it is missing.
   private func isSame(
-    _ entry: LocalCheckpoints.Entry, as snapshot: Snapshot, ignoringExtras: Bool
+    _ entry: LocalCheckpoints.Entry, as snapshot: Snapshot, _ manifest: Manifest, ignoringExtras: Bool
   ) async throws -> Bool {
     let comparison = LocalComparison(repository, resources: resources, progress: progress)
     return try await comparison.run(snapshot, at: entry.path).allSatisfy { difference in
       switch difference.kind {
       case .permissions: true
       case .extra: ignoringExtras
-      case .missing, .otherKind, .size, .content, .unreadable: false
+      case .unreadable: manifest.directories.contains { $0.path == difference.path }
+      case .missing, .otherKind, .size, .content: false
       }
     }
   }
